@@ -1,0 +1,31 @@
+# One program and one CTest entry for each tests/test_*.c; race.c stands alone, because Criterion
+# does not start under ThreadSanitizer. Further files of tests/ are what the tests share.
+
+wf_program(race tests SOURCES tests/race.c LIBRARIES weft_inside)
+wf_test(race COMMAND race LABELS race)
+if(WF_SANITIZE MATCHES thread)
+    return()
+endif()
+
+pkg_check_modules(criterion REQUIRED QUIET IMPORTED_TARGET criterion)
+file(GLOB sources CONFIGURE_DEPENDS tests/test_*.c)
+foreach(source IN LISTS sources)
+    cmake_path(GET source STEM name)
+    wf_program(${name} tests SOURCES ${source}
+        LIBRARIES weft_cases weft_models PkgConfig::criterion)
+    wf_test(${name} COMMAND ${name} LABELS unit)
+endforeach()
+
+# The public headers, each alone, as C11 and as C++11.
+foreach(header weft op)
+    foreach(language c c++)
+        wf_test(header_${header}_${language} LABELS house
+            COMMAND ${CMAKE_C_COMPILER} -x ${language} -std=${language}11 -Wall -Wextra -Wpedantic
+                    -Werror -fsyntax-only -I${PROJECT_SOURCE_DIR}/include
+                    -DWF_HEADER=<weft/${header}.h> ${PROJECT_SOURCE_DIR}/tests/headers.c)
+    endforeach()
+endforeach()
+
+foreach(script layers size)
+    wf_test(${script} LABELS house COMMAND bash ${PROJECT_SOURCE_DIR}/tests/${script}.sh)
+endforeach()

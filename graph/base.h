@@ -1,0 +1,51 @@
+/* Arena, thread-local error text, small helpers: what every other folder may use. */
+#ifndef WF_BASE_H
+#define WF_BASE_H
+
+#include <stdarg.h>
+#include <weft/weft.h>
+
+#define WF_ALIGN 64
+
+/* Record one line as wf_error() of this thread; returns s. The text must say what, where, and what
+ * was expected. */
+wf_status wf_error_set(wf_status s, const char *format, ...) WF_PRINTF(2, 3);
+
+/* Memory that is freed as a whole. Pointers stay valid until then. */
+typedef struct wf_arena {
+    struct wf_arena_block *blocks;
+} wf_arena;
+
+void *wf_arena_alloc(wf_arena *a, size_t bytes); /* zeroed, 64-byte aligned; NULL: out of memory */
+char *wf_arena_text(wf_arena *a, const char *format, ...) WF_PRINTF(2, 3);
+void wf_arena_free(wf_arena *a);
+
+void *wf_aligned_alloc(size_t bytes); /* 64-byte aligned, zeroed; free() it. NULL: out of memory */
+
+uint64_t wf_hash(const char *text); /* FNV-1a, 64 bit: for names */
+
+/* A growing text. Failure of memory makes it sticky: text becomes NULL. */
+typedef struct wf_text {
+    char *text;
+    size_t size, room;
+    bool failed;
+} wf_text;
+
+void wf_text_add(wf_text *t, const char *format, ...) WF_PRINTF(2, 3);
+
+static inline int64_t wf_min_i64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int64_t wf_max_i64(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline int64_t wf_ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+#endif

@@ -1,0 +1,101 @@
+/* Order of nodes, replacement, liveness. */
+#include "graph/graph.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+wf_node *wf_resolve(wf_node *n)
+{
+    while (n->forward) n = n->forward;
+    return n;
+}
+
+void wf_replace(wf_node *old, wf_node *by)
+{
+    by = wf_resolve(by);
+    assert(old != by);
+    if (!by->name && !(by->op->traits & WF_LEAF)) by->name = old->name;
+    old->forward = by;
+}
+
+void wf_remove_effect(wf_node *n)
+{
+    wf_graph *g = n->graph;
+    int kept = 0;
+    for (int i = 0; i < g->n_effects; i++)
+        if (g->effects[i] != n) g->effects[kept++] = g->effects[i];
+    g->n_effects = kept;
+}
+
+struct walk {
+    wf_node **order, **stack;
+    int *next; /* for each node on the stack: which input comes next */
+    char *state; /* by id: 0 new, 1 on the stack, 2 done */
+    int n;
+};
+
+static void visit(struct walk *w, wf_node *root)
+{
+    if (w->state[root->id]) return;
+    int depth = 0;
+    w->stack[0] = root;
+    w->next[0] = 0;
+    w->state[root->id] = 1;
+    while (depth >= 0) {
+        wf_node *n = w->stack[depth];
+        if (w->next[depth] == n->n_in) {
+            w->state[n->id] = 2;
+            w->order[w->n++] = n;
+            depth--;
+            continue;
+        }
+        int i = w->next[depth]++;
+        wf_node *x = n->in[i] = wf_resolve(n->in[i]);
+        if (w->state[x->id] == 0) {
+            w->state[x->id] = 1;
+            w->stack[++depth] = x;
+            w->next[depth] = 0;
+        } else if (w->state[x->id] == 1) {
+            wf_graph_fail(n->graph, WF_EMODEL, "%s: %s: the graph has a cycle", n->scope,
+                          n->op->name);
+        }
+    }
+}
+
+static void count_users(wf_graph *g, wf_node **order, int n)
+{
+    for (int i = 0; i < n; i++) order[i]->n_users = 0;
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < order[i]->n_in; j++) order[i]->in[j]->n_users++;
+    for (int i = 0; i < g->n_outputs; i++) g->outputs[i].node->n_users++;
+}
+
+wf_node **wf_walk(wf_graph *g, int *n)
+{
+    size_t all = (size_t)g->n_nodes + 1;
+    struct walk w = {.order = malloc(all * sizeof(wf_node *)),
+                     .stack = malloc(all * sizeof(wf_node *)),
+                     .next = malloc(all * sizeof(int)),
+                     .state = calloc(all, 1)};
+    *n = 0;
+    if (w.order && w.stack && w.next && w.state) {
+        for (int i = 0; i < g->n_outputs; i++) {
+            g->outputs[i].node = wf_resolve(g->outputs[i].node);
+            visit(&w, g->outputs[i].node);
+        }
+        for (int i = 0; i < g->n_effects; i++) {
+            g->effects[i] = wf_resolve(g->effects[i]);
+            visit(&w, g->effects[i]);
+        }
+        count_users(g, w.order, w.n);
+        *n = w.n;
+    } else {
+        wf_graph_fail(g, WF_ENOMEM, "out of memory while ordering a graph");
+        free(w.order);
+        w.order = NULL;
+    }
+    free(w.stack);
+    free(w.next);
+    free(w.state);
+    return w.order;
+}

@@ -1,0 +1,27 @@
+/* What drivers keep beside the weights: their configuration, their progress, their files. */
+#ifndef WF_MODELS_CHECKPOINT_H
+#define WF_MODELS_CHECKPOINT_H
+
+#include "models/args.h"
+#include <weft/weft.h>
+
+/* Write every fixed option of the command into the store's texts ("config/<option>"). */
+wf_status wf_config_save(const wf_command *c, const void *options, wf_store *s);
+/* True if the store was made with the same fixed options; else one line on stderr names what
+ * differs, from is the file that it came from. */
+bool wf_config_same(const wf_command *c, const void *options, const wf_store *s, const char *from);
+/* Set the options of one group from a store's texts. False after one line on stderr. */
+bool wf_config_load(const wf_arg_group *group, const char *command, const wf_store *s,
+                    const char *from, void *options);
+/* The fixed options as one JSON object in a file. False after one line on stderr. */
+bool wf_config_write(const wf_command *c, const void *options, const char *path);
+
+/* A whole number among the store's texts; -1 if there is none. */
+wf_status wf_number_save(wf_store *s, const char *key, int64_t number);
+int64_t wf_number_load(const wf_store *s, const char *key);
+
+/* Save parameters and configuration only, without optimizer state and progress. */
+wf_status wf_weights_save(const wf_store *s, const wf_command *c, const void *options,
+                          const char *path);
+
+#endif

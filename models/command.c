@@ -1,0 +1,61 @@
+/* The command weft: finds the driver of two words and leaves the rest to it. */
+#include "models/args.h"
+#include "models/drivers.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <weft/weft.h>
+
+static const struct driver {
+    const char *group, *name, *doc;
+    int (*run)(int argc, char **argv);
+} drivers[] = {
+    {"gau", "pretrain", "train a masked language model on text files", wf_gau_pretrain_main},
+    {"gau", "fill", "fill the [MASK]s of a sentence with a trained model", wf_gau_fill_main},
+    {"graph", "gau", "print the graph of a model before or after compiling", wf_graph_gau_main},
+};
+
+enum { DRIVERS = sizeof drivers / sizeof *drivers };
+
+static int help(void)
+{
+    printf("usage: weft COMMAND [OPTION...]\n\n");
+    for (int i = 0; i < DRIVERS; i++)
+        printf("  weft %s %-12s %s\n", drivers[i].group, drivers[i].name, drivers[i].doc);
+    printf("\n  weft COMMAND --help    options and defaults of a command\n"
+           "  weft --version\n\n"
+           "Exit codes: 0 done, 1 failed, 2 wrong usage.\n");
+    return WF_DONE;
+}
+
+static int unknown(const char *group, const char *name)
+{
+    bool is_group = false;
+    for (int i = 0; i < DRIVERS; i++) is_group |= !strcmp(drivers[i].group, group);
+    if (!is_group)
+        fprintf(stderr, "weft: unknown command '%s' (see weft --help)\n", group);
+    else if (!name)
+        fprintf(stderr, "weft: %s what? (see weft --help)\n", group);
+    else
+        fprintf(stderr, "weft: unknown command '%s %s' (see weft --help)\n", group, name);
+    return WF_USAGE;
+}
+
+int wf_command_main(int argc, char **argv)
+{
+    if (argc < 2) {
+        fprintf(stderr, "weft: expected a command (see weft --help)\n");
+        return WF_USAGE;
+    }
+    const char *group = argv[1], *name = argc > 2 ? argv[2] : NULL;
+    if (!strcmp(group, "--help") || !strcmp(group, "-h")) return help();
+    if (!strcmp(group, "--version")) {
+        printf("weft %s\n", WF_VERSION);
+        return WF_DONE;
+    }
+    for (int i = 0; name && i < DRIVERS; i++)
+        if (!strcmp(drivers[i].group, group) && !strcmp(drivers[i].name, name))
+            return drivers[i].run(argc - 2, argv + 2);
+    if (name && !strcmp(name, "--help")) return help();
+    return unknown(group, name);
+}

@@ -1,0 +1,59 @@
+/* What drivers share: stopping on a signal, learning-rate schedules, progress, folders. */
+#ifndef WF_MODELS_COMMON_H
+#define WF_MODELS_COMMON_H
+
+#include "models/args.h"
+#include <stdio.h>
+#include <weft/weft.h>
+
+/* One line on stderr, "command: text". Returns false. */
+bool wf_complain(const char *command, const char *format, ...) WF_PRINTF(2, 3);
+
+double wf_seconds(void); /* of a clock that never jumps */
+
+/* From now on the first SIGINT or SIGTERM only asks to stop; the second one kills. */
+void wf_stop_on_signals(void);
+bool wf_stop_asked(void);
+
+/* Learning-rate multiplier of 0-based update t. */
+typedef struct wf_schedule {
+    wf_knot knots[16];
+    int n_knots;
+    int64_t warmup, total; /* cosine only */
+    bool cosine;
+} wf_schedule;
+
+/* "40000:1,160000:0.5": steps rise, values are not negative. False after one line on stderr. */
+bool wf_schedule_parse(wf_schedule *s, const char *command, const char *text);
+/* Warm-up from zero, then constant or half a cosine down to zero at total. */
+wf_schedule wf_schedule_simple(int64_t warmup, bool cosine, int64_t total);
+double wf_schedule_at(const wf_schedule *s, int64_t t);
+
+/* Progress: one line that rewrites itself on a terminal, else a plain line every now and then. */
+typedef struct wf_progress {
+    FILE *to;
+    bool is_terminal, is_open; /* open: the cursor stands behind an unfinished line */
+    int64_t total, every;      /* steps of the run; steps between plain lines */
+    int64_t first;             /* step at which this process began */
+    double began, shown, drawn, tokens, tokens_shown;
+    double seconds_limit;      /* 0: none */
+    double loss, hits, labels; /* summed since the last line */
+} wf_progress;
+
+typedef struct wf_progress_step {
+    int64_t step;                      /* finished steps */
+    double tokens, loss, hits, labels; /* of this step; loss is the mean over labels */
+} wf_progress_step;
+
+wf_progress wf_progress_new(int64_t first, int64_t total, int64_t every, double seconds_limit);
+/* True if a line was due: *mean is then the mean since the last one. */
+bool wf_progress_add(wf_progress *p, const wf_progress_step *now, wf_progress_step *mean);
+/* End an unfinished line, so that something else can be printed. */
+void wf_progress_break(wf_progress *p);
+
+/* Make a folder and those above it. False after one line on stderr. */
+bool wf_make_folder(const char *command, const char *path);
+/* "folder/name", malloc'ed; NULL: out of memory. */
+char *wf_path_join(const char *folder, const char *name);
+
+#endif

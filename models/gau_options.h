@@ -1,0 +1,44 @@
+/* The options of every driver that builds a GAU, and what they make. */
+#ifndef WF_MODELS_GAU_OPTIONS_H
+#define WF_MODELS_GAU_OPTIONS_H
+
+#include "models/args.h"
+#include "models/gau.h"
+
+typedef struct wf_gau_options {
+    int64_t layers, width, expand, key;
+    int norm;
+    double min_len, eps, dropout;
+} wf_gau_options;
+
+/* A group for wf_command.groups; base is where the struct lies in the driver's options. */
+wf_arg_group wf_gau_arg_group(size_t base);
+
+/* False after one line on stderr. */
+bool wf_gau_config_make(wf_gau_config *c, const char *command, const wf_gau_options *o,
+                        int64_t vocab);
+
+typedef struct wf_train_options {
+    int optimizer;
+    double lr, beta, beta1, beta2, decay, clip; /* NAN: the optimizer's default */
+} wf_train_options;
+
+wf_arg_group wf_train_arg_group(size_t base);
+
+/* What wf_minimize wants. */
+typedef struct wf_training {
+    const wf_optimizer *optimizer;
+    union {
+        wf_sgd_hyper sgd;
+        wf_adamw_hyper adamw;
+        wf_lion_hyper lion;
+        wf_tiger_hyper tiger;
+    } hyper;
+    wf_minimize_options minimize;
+    double lr;
+} wf_training;
+
+/* False after one line on stderr: an option that this optimizer does not have. */
+bool wf_training_make(wf_training *t, const char *command, const wf_train_options *o);
+
+#endif

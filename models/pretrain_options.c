@@ -1,0 +1,103 @@
+/* The options of weft gau pretrain. */
+#include "models/pretrain.h"
+
+#include <math.h>
+
+#define AT(field) offsetof(wf_pretrain_options, field)
+
+static const char name[] = "weft gau pretrain";
+
+static const wf_arg files[] = {
+    {"text", WF_ARG_LIST, AT(text), NULL, "FILE", 0, 0, 0, false,
+     "Text to learn from, UTF-8: plain (a document a line) or JSON lines; may be repeated"},
+    {"vocab", WF_ARG_TEXT, AT(vocab), NULL, "FILE", 0, 0, 0, false,
+     "Vocabulary, a token a line, with [PAD] [UNK] [CLS] [SEP] [MASK]"},
+    {"out", WF_ARG_TEXT, AT(out), NULL, "DIR", 0, 0, 0, false,
+     "Where checkpoint.safetensors, model.safetensors, config.json, vocab.txt, loss.png go"},
+    {"resume", WF_ARG_FLAG, AT(resume), NULL, NULL, 0, 0, 0, false,
+     "Continue DIR/checkpoint.safetensors, to the bits of a run without a break"},
+    {"overwrite", WF_ARG_FLAG, AT(overwrite), NULL, NULL, 0, 0, 0, false,
+     "Start anew although DIR holds a checkpoint"},
+    {"init", WF_ARG_TEXT, AT(init), NULL, "FILE", 0, 0, 0, false,
+     "Start from the weights of this model.safetensors"},
+    {"log", WF_ARG_TEXT, AT(log), NULL, "FILE", 0, 0, 0, false, "Write one JSON object a line"},
+    {"trace", WF_ARG_TEXT, AT(trace), NULL, "FILE", 0, 0, 0, false,
+     "Write a Chrome trace of all kernels"},
+};
+
+static const wf_arg course[] = {
+    {"steps", WF_ARG_INT, AT(steps), NULL, "N", 1, 1e12, 0, false,
+     "Updates (default: 1000, or no limit with --minutes)"},
+    {"minutes", WF_ARG_REAL, AT(minutes), NULL, "X", 0, 0, WF_ARG_ABOVE, false,
+     "Stop early after this time; nothing else depends on it"},
+    {"batch", WF_ARG_INT, AT(batch), "2048", "N", 8, 10000000, 0, true, "Tokens of a batch"},
+    {"max-len", WF_ARG_INT, AT(max_len), "128", "N", 3, 1000000, 0, true,
+     "Longest sequence in tokens, [CLS] and [SEP] included"},
+    {"masking", WF_ARG_CHOICE, AT(masking), "char", "char|word", 0, 0, 0, true,
+     "Mask single tokens or whole words"},
+    {"schedule", WF_ARG_TEXT, AT(schedule), NULL, "LIST", 0, 0, 0, true,
+     "Multiplier of the learning rate, linear between step:multiplier pairs, from 0 at step 0, "
+     "such as 40000:1,160000:0.5"},
+    {"warmup", WF_ARG_INT, AT(warmup), "100", "N", 0, 1e12, 0, true,
+     "Without --schedule: steps over which the rate rises from zero"},
+    {"anneal", WF_ARG_CHOICE, AT(anneal), "none", "none|cosine", 0, 0, 0, true,
+     "Without --schedule: constant afterwards, or half a cosine to zero at --steps"},
+    {"held-out", WF_ARG_INT, AT(held_out), "50", "N", 2, 1000000, 0, true,
+     "Every N-th document is kept for evaluation"},
+    {"seed", WF_ARG_INT, AT(seed), "1", "N", 0, 1e15, 0, true,
+     "Of initial weights, dropout, order and masks"},
+    {"threads", WF_ARG_INT, AT(threads), "0", "N", 0, 4096, 0, false,
+     "Threads; 0: one a core; results do not depend on it"},
+    {"show-every", WF_ARG_INT, AT(show_every), "0", "N", 0, 1e12, 0, false,
+     "Steps between lines of progress; 0: a hundredth of the run, at least 10"},
+    {"eval-every", WF_ARG_INT, AT(eval_every), "200", "N", 1, 1e12, 0, false,
+     "Steps between evaluations on held-out documents"},
+    {"save-every", WF_ARG_INT, AT(save_every), "1000", "N", 1, 1e12, 0, false,
+     "Steps between checkpoints; the last step is always saved"},
+};
+
+wf_command wf_pretrain_command(void)
+{
+    return (wf_command){
+        .name = name,
+        .doc = "Train a masked language model of gated attention units on text files.",
+        .groups = {{files, (int)(sizeof files / sizeof *files), 0},
+                   {course, (int)(sizeof course / sizeof *course), 0},
+                   wf_gau_arg_group(AT(model)),
+                   wf_train_arg_group(AT(training))},
+        .rest = "text", /* --text a b c */
+        .rest_offset = AT(text),
+    };
+}
+
+bool wf_pretrain_check(wf_pretrain_options *o)
+{
+    const char *missing = o->text.n == 0 ? "text" : !o->vocab ? "vocab" : !o->out ? "out" : NULL;
+    if (missing) return wf_complain(name, "--%s: expected a value", missing);
+    if (o->max_len > o->batch)
+        return wf_complain(name, "--max-len: expected at most --batch (%lld), got %lld",
+                           (long long)o->batch, (long long)o->max_len);
+    if (o->resume && (o->init || o->overwrite))
+        return wf_complain(name, "--resume: not together with --%s",
+                           o->init ? "init" : "overwrite");
+    bool is_cosine = o->anneal == 1;
+    if (is_cosine && (o->schedule || o->steps == 0))
+        return wf_complain(name, "--anneal: cosine %s",
+                           o->schedule ? "contradicts --schedule" : "needs --steps");
+    if (is_cosine && o->warmup >= o->steps)
+        return wf_complain(name, "--warmup: expected less than --steps (%lld), got %lld",
+                           (long long)o->steps, (long long)o->warmup);
+    if (o->steps == 0) o->steps = isnan(o->minutes) ? 1000 : INT64_C(1000000000);
+    if (o->show_every == 0) {
+        o->show_every = isnan(o->minutes) ? o->steps / 100 : 10;
+        if (o->show_every < 10) o->show_every = 10;
+    }
+    return true;
+}
+
+bool wf_pretrain_schedule(wf_schedule *s, const wf_pretrain_options *o)
+{
+    if (o->schedule) return wf_schedule_parse(s, name, o->schedule);
+    *s = wf_schedule_simple(o->warmup, o->anneal == 1, o->steps);
+    return true;
+}

@@ -1,0 +1,162 @@
+/* Assignments to stored tensors, and the requests that compiling replaces by graph. */
+#include "ops/ops.h"
+
+#include "graph/graph.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- assign: leaf, value ---- */
+
+static bool assign_infer(wf_node *y)
+{
+    const wf_node *leaf = y->in[0], *value = y->in[1];
+    char a[80], b[80];
+    if (leaf->op != &wf_op_param && leaf->op != &wf_op_state)
+        return wf_fail(y, "only parameters and states can be assigned, not %s", leaf->op->name);
+    if (leaf->dtype != value->dtype || !wf_shape_equal(&leaf->shape, &value->shape))
+        return wf_fail(y, "%s is %s, its new value %s", leaf->name,
+                       wf_shape_text(&leaf->shape, a, sizeof a),
+                       wf_shape_text(&value->shape, b, sizeof b));
+    return wf_infer_same(y);
+}
+
+enum { CHUNK = 16384 };
+
+static wf_cost assign_cost(const wf_node *y)
+{
+    double bytes = 4 * (double)wf_elements(&y->shape);
+    return (wf_cost){.bytes = 2 * bytes, .units = wf_ceil_div(wf_elements(&y->shape), CHUNK)};
+}
+
+static void assign_run(const wf_call *c, int64_t lo, int64_t hi)
+{
+    int64_t n = wf_elements(&c->in[0].shape), first = lo * CHUNK;
+    int64_t end = wf_min_i64(hi * CHUNK, n);
+    memmove((float *)c->in[0].data + first, (const float *)c->in[1].data + first,
+            (size_t)(end - first) * sizeof(float));
+}
+
+void wf_assign(wf_node *leaf, wf_node *value)
+{
+    wf_apply2(&wf_op_assign, NULL, leaf, value);
+}
+
+const wf_op wf_op_assign = {
+    .name = "assign",
+    .doc = "leaf <- value, after all reads of the run",
+    .arity = 2,
+    .traits = WF_EFFECT,
+    .infer = assign_infer,
+    .cost = assign_cost,
+    .run = assign_run,
+};
+
+/* ---- gradient: loss, x ---- */
+
+static bool gradient_infer(wf_node *y)
+{
+    if (wf_elements(&y->in[0]->shape) != 1)
+        return wf_fail(y, "the loss must be one value, its shape has %d axes",
+                       y->in[0]->shape.rank);
+    if (y->in[1]->dtype != WF_F32) return wf_fail(y, "only float32 values have gradients");
+    y->dtype = WF_F32;
+    y->shape = y->in[1]->shape;
+    return true;
+}
+
+/* Mark what x influences: 1 through differentiable ops, 2 only through others; by id. */
+static const wf_node *mark(const wf_graph *g, const wf_node *x, char *state)
+{
+    const wf_node *block = NULL;
+    state[x->id] = 1;
+    for (int i = x->id + 1; i < g->n_nodes; i++) {
+        const wf_node *n = g->nodes[i];
+        for (int j = 0; j < n->n_in; j++) {
+            char s = state[n->in[j]->id];
+            if (s == 1 && !n->op->grad && !(n->op->traits & WF_REQUEST)) {
+                if (!block) block = n;
+                s = 2;
+            }
+            if (s && state[n->id] != 1) state[n->id] = s;
+        }
+    }
+    return block;
+}
+
+static bool is_possible(const wf_node *loss, const wf_node *x, wf_node *y)
+{
+    const wf_graph *g = loss->graph;
+    char *state = calloc((size_t)g->n_nodes + 1, 1);
+    if (!state) return true;
+    const wf_node *block = mark(g, x, state);
+    char how = state[loss->id];
+    free(state);
+    if (how == 1) return true;
+    if (how == 2 && block)
+        return wf_fail(y, "%s %s has no gradient", block->op->name, block->name ? block->name : "");
+    return wf_fail(y, "the loss does not depend on %s", x->name ? x->name : x->op->name);
+}
+
+wf_node *wf_gradient(wf_node *loss, wf_node *x)
+{
+    wf_node *y = wf_apply2(&wf_op_gradient, NULL, loss, x);
+    return wf_is_poison(y) || is_possible(loss, x, y) ? y : wf_poison(wf_graph_of(loss));
+}
+
+/* Its own gradient never runs: inner requests become graph before outer ones are met. The rule only
+ * says that a gradient can be differentiated by what its loss and x can. */
+static void gradient_grad(wf_node *y, wf_node *dy, wf_node *dx[])
+{
+    (void)y, (void)dy, (void)dx;
+}
+
+const wf_op wf_op_gradient = {
+    .name = "gradient",
+    .doc = "d loss / d x",
+    .arity = 2,
+    .traits = WF_REQUEST,
+    .infer = gradient_infer,
+    .grad = gradient_grad,
+};
+
+/* ---- minimize: loss, lr ---- */
+
+static bool minimize_infer(wf_node *y)
+{
+    const wf_minimize_attr *a = y->attr;
+    const char *bad = a->optimizer->check ? a->optimizer->check(a->hyper) : NULL;
+    if (bad) return wf_fail(y, "%s: %s", a->optimizer->name, bad);
+    if (!(a->options.clip_norm >= 0)) return wf_fail(y, "clip_norm must not be negative");
+    if (wf_elements(&y->in[0]->shape) != 1) return wf_fail(y, "the loss must be one value");
+    y->dtype = WF_F32;
+    y->shape = WF_SCALAR;
+    return true;
+}
+
+void wf_minimize(wf_node *loss, const wf_optimizer *optimizer, const void *hyper,
+                 const wf_minimize_options *options)
+{
+    wf_graph *g = wf_graph_of(loss);
+    wf_minimize_attr a = {.optimizer = optimizer};
+    if (options) a.options = *options;
+    void *copy = wf_graph_alloc(g, optimizer->hyper_size ? optimizer->hyper_size : 1);
+    if (!copy) return;
+    if (optimizer->hyper_size) memcpy(copy, hyper ? hyper : optimizer->defaults,
+                                      optimizer->hyper_size);
+    a.hyper = copy;
+    const char *name = a.options.lr_name ? a.options.lr_name : "lr";
+    wf_node *lr = wf_graph_find(g, name);
+    if (!lr) lr = wf_input(g, name, WF_F32, WF_SCALAR);
+    a.options.lr_name = NULL;
+    wf_apply2(&wf_op_minimize, &a, loss, lr);
+}
+
+const wf_op wf_op_minimize = {
+    .name = "minimize",
+    .doc = "train all parameters that loss depends on",
+    .arity = 2,
+    .traits = WF_REQUEST | WF_EFFECT,
+    .attr_size = sizeof(wf_minimize_attr),
+    .infer = minimize_infer,
+};

@@ -1,0 +1,45 @@
+/*
+ * Tile products: the only door to libxsmm, with a portable kernel behind it.
+ *
+ * C[m,n] = (accumulate ? C : 0) + sum over i < count of A_i[m,k] B_i[k,n], all row-major, where
+ * A_i = a + i * step_a and B_i = b + i * step_b (steps in elements). With trans_a, A_i is stored
+ * as [k,m] with leading dimension lda.
+ *
+ * A kernel is chosen once for a shape (wf_gemm_get: tens of nanoseconds when known) and then
+ * called; its bits depend on the shape and the data alone.
+ */
+#ifndef WF_GEMM_H
+#define WF_GEMM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct wf_gemm_shape {
+    int64_t m, n, k;
+    int64_t lda, ldb, ldc;
+    int64_t step_a, step_b; /* 0 if count is always 1 */
+    bool trans_a, accumulate;
+} wf_gemm_shape;
+
+typedef struct wf_gemm {
+    wf_gemm_shape shape;
+    void (*run)(const struct wf_gemm *g, const float *a, const float *b, float *c, int64_t count);
+    void *jit; /* libxsmm's kernel, or NULL for the portable one */
+} wf_gemm;
+
+wf_gemm wf_gemm_get(const wf_gemm_shape *s);
+
+static inline void wf_gemm_run(const wf_gemm *g, const float *a, const float *b, float *c,
+                               int64_t count)
+{
+    g->run(g, a, b, c, count);
+}
+
+/* The naive triple loop in double precision: what every kernel is tested against. */
+void wf_gemm_reference(const wf_gemm_shape *s, const float *a, const float *b, float *c,
+                       int64_t count);
+
+/* Tell libxsmm and the portable kernel which level to use; called with wf_vec_select. */
+void wf_gemm_select(const char *isa);
+
+#endif

@@ -1,0 +1,269 @@
+/*
+ * The fused elementwise program as an op: see pointwise.h. A unit is a tile: some whole rows, or a
+ * part of one row, of the output after axes that all tensors step through evenly were merged.
+ */
+#include "ops/pointwise.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The output as [outer axes..., cols] with the fewest axes, and every input's strides in it. */
+typedef struct geometry {
+    int rank; /* outer axes */
+    int64_t dim[WF_MAX_RANK], cols, rows;
+    int64_t step[WF_PW_IN][WF_MAX_RANK], inner[WF_PW_IN];
+} geometry;
+
+/* Stride of input t along axis a of an output of that rank; 0 where it is broadcast. */
+static int64_t stride_along(const wf_tensor *t, int rank, int a)
+{
+    int own = a - (rank - t->shape.rank);
+    return own < 0 || t->shape.dim[own] == 1 ? 0 : t->stride[own];
+}
+
+static bool merges(const geometry *g, int n_in, const int64_t stride[], int64_t dim)
+{
+    for (int i = 0; i < n_in; i++)
+        if (g->step[i][g->rank - 1] != stride[i] * dim) return false;
+    return true;
+}
+
+static void find_geometry(geometry *g, const wf_shape *s, int n_in, const wf_tensor in[])
+{
+    g->rank = 0;
+    for (int a = 0; a < s->rank; a++) {
+        int64_t stride[WF_PW_IN];
+        if (s->dim[a] == 1) continue;
+        for (int i = 0; i < n_in; i++) stride[i] = stride_along(&in[i], s->rank, a);
+        if (g->rank > 0 && merges(g, n_in, stride, s->dim[a]))
+            g->dim[g->rank - 1] *= s->dim[a];
+        else
+            g->dim[g->rank++] = s->dim[a];
+        for (int i = 0; i < n_in; i++) g->step[i][g->rank - 1] = stride[i];
+    }
+    if (g->rank == 0) {
+        g->dim[g->rank++] = wf_elements(s); /* a single value, or none */
+        for (int i = 0; i < n_in; i++) g->step[i][0] = 0;
+    }
+    g->cols = g->dim[--g->rank];
+    g->rows = 1;
+    for (int a = 0; a < g->rank; a++) g->rows *= g->dim[a];
+    for (int i = 0; i < n_in; i++) g->inner[i] = g->step[i][g->rank];
+}
+
+static int64_t offset(const geometry *g, int i, int64_t row)
+{
+    int64_t at = 0;
+    for (int a = g->rank - 1; a >= 0; a--) {
+        at += row % g->dim[a] * g->step[i][a];
+        row /= g->dim[a];
+    }
+    return at;
+}
+
+static int64_t tile_size(const wf_pw *p)
+{
+    return p->n_instr > 6 ? WF_PW_TILE / 2 : WF_PW_TILE;
+}
+
+int64_t wf_pw_scratch(const wf_pw *p)
+{
+    return (int64_t)(p->n_in + p->n_instr) * WF_PW_TILE;
+}
+
+static void run_scalar(const wf_pw_instr *k, int64_t n, float *y, const float *const x[])
+{
+    for (int64_t i = 0; i < n; i++) {
+        double v[4] = {0};
+        for (int j = 0; j < k->n_in; j++) v[j] = (double)x[j][i];
+        y[i] = (float)k->op->scalar(k->attr, v);
+    }
+}
+
+/* All instructions on n elements; value[] holds the inputs and receives the results. The last
+ * result goes to out (if any), which may be the memory of an input. */
+static void run_tile(const wf_pw *p, int64_t n, const float *value[], float *temp, float *out,
+                     bool reference)
+{
+    for (int i = 0; i < p->n_instr; i++) {
+        const wf_pw_instr *k = &p->instr[i];
+        const float *x[4];
+        for (int j = 0; j < k->n_in; j++) x[j] = value[k->in[j]];
+        float *y = i == p->n_instr - 1 && out ? out : temp + (int64_t)i * WF_PW_TILE;
+        if (reference && k->op->scalar)
+            run_scalar(k, n, y, x);
+        else
+            k->op->lane(k->attr, n, y, x);
+        value[p->n_in + i] = y;
+    }
+}
+
+/* n elements of an input with this stride: in place if they lie side by side, else gathered. */
+static const float *load(const float *x, int64_t stride, int64_t n, float *room)
+{
+    if (stride == 1 || n == 1) return x;
+    if (stride == 0)
+        wf_vec_get()->fill(n, room, *x);
+    else
+        for (int64_t i = 0; i < n; i++) room[i] = x[i * stride];
+    return room;
+}
+
+static void store_all(const wf_pw *p, const wf_tensor in[], int64_t at, int64_t n,
+                      const float *const value[])
+{
+    for (int s = 0; s < p->n_stores; s++) {
+        float *to = (float *)in[p->store[s].input].data + at;
+        memcpy(to, value[p->store[s].value], (size_t)n * sizeof *to);
+    }
+}
+
+/* Elements at..at+n-1 of one row. */
+static void run_part(const wf_call *c, const geometry *g, int64_t row, int64_t col, int64_t n)
+{
+    const wf_pw *p = c->attr;
+    const float *value[WF_PW_IN + WF_PW_INSTR];
+    float *room = c->scratch, *temp = room + (int64_t)p->n_in * WF_PW_TILE;
+    for (int i = 0; i < p->n_in; i++) {
+        const float *x = (const float *)c->in[i].data + offset(g, i, row) + col * g->inner[i];
+        value[i] = load(x, g->inner[i], n, room + i * (int64_t)WF_PW_TILE);
+    }
+    int64_t at = row * g->cols + col;
+    float *out = c->out->data && p->n_stores == 0 ? (float *)c->out->data + at : NULL;
+    run_tile(p, n, value, temp, out, c->reference);
+    store_all(p, c->in, at, n, value);
+}
+
+/* Rows that one unit covers (cols fit into a tile), or 1 and a part of a row. */
+static int64_t rows_per_unit(const geometry *g, int64_t tile)
+{
+    return g->cols >= tile ? 1 : wf_max_i64(1, 4 * tile / wf_max_i64(g->cols, 1));
+}
+
+static int64_t pointwise_units(const wf_call *c, int phase)
+{
+    if (phase > 0) return -1;
+    geometry g;
+    find_geometry(&g, &c->out->shape, c->n_in, c->in);
+    int64_t tile = tile_size(c->attr), parts = wf_ceil_div(g.cols, 4 * tile);
+    return wf_ceil_div(g.rows, rows_per_unit(&g, tile)) * parts;
+}
+
+static void pointwise_run(const wf_call *c, int64_t lo, int64_t hi)
+{
+    geometry g;
+    find_geometry(&g, &c->out->shape, c->n_in, c->in);
+    int64_t tile = tile_size(c->attr), parts = wf_ceil_div(g.cols, 4 * tile);
+    int64_t step = rows_per_unit(&g, tile);
+    for (int64_t u = lo; u < hi; u++) {
+        int64_t from = u % parts * 4 * tile, to = wf_min_i64(from + 4 * tile, g.cols);
+        int64_t row = u / parts * step, end = wf_min_i64(row + step, g.rows);
+        for (; row < end; row++)
+            for (int64_t col = from; col < to; col += tile)
+                run_part(c, &g, row, col, wf_min_i64(tile, to - col));
+    }
+}
+
+void wf_pw_run_block(const wf_pw *p, const wf_tensor in[], const wf_shape *shape, bool reference,
+                     const wf_pw_block *b, float *scratch)
+{
+    geometry g = {.rank = 0, .cols = wf_last(shape)};
+    float *temp = scratch + (int64_t)p->n_in * WF_PW_TILE;
+    for (int a = 0; a + 1 < shape->rank; a++) g.dim[g.rank++] = shape->dim[a];
+    for (int i = 0; i < p->n_in; i++)
+        for (int a = 0; a < shape->rank && in[i].data; a++)
+            *(a < g.rank ? &g.step[i][a] : &g.inner[i]) = stride_along(&in[i], shape->rank, a);
+    for (int64_t r = 0; r < b->rows; r++)
+        for (int64_t c = 0; c < b->cols; c += WF_PW_TILE) {
+            const float *value[WF_PW_IN + WF_PW_INSTR];
+            int64_t n = wf_min_i64(WF_PW_TILE, b->cols - c), row = b->row + r, col = b->col + c;
+            float *own = b->out + r * b->ld + c;
+            for (int i = 0; i < p->n_in; i++) {
+                if (!in[i].data)
+                    value[i] = own;
+                else
+                    value[i] = load((const float *)in[i].data + offset(&g, i, row) +
+                                        col * g.inner[i],
+                                    g.inner[i], n, scratch + i * (int64_t)WF_PW_TILE);
+            }
+            run_tile(p, n, value, temp, p->n_stores ? NULL : own, reference);
+            store_all(p, in, row * g.cols + col, n, value);
+        }
+}
+
+wf_pw wf_pw_single(const wf_node *n, wf_node *in[4])
+{
+    wf_pw p = {.n_instr = 1};
+    p.instr[0] = (wf_pw_instr){.op = n->op, .attr = n->attr, .n_in = n->n_in};
+    for (int i = 0; i < n->n_in && i < 4; i++) {
+        int at = 0;
+        while (at < p.n_in && in[at] != n->in[i]) at++;
+        if (at == p.n_in) in[p.n_in++] = n->in[i];
+        p.instr[0].in[i] = at;
+    }
+    return p;
+}
+
+const wf_pw *wf_stores_of(const wf_node *n)
+{
+    return n->op == &wf_op_pointwise_store ? n->attr : NULL;
+}
+
+int wf_store_input(const wf_node *n, int i)
+{
+    return ((const wf_pw *)n->attr)->store[i].input;
+}
+
+static wf_cost pointwise_cost(const wf_node *y)
+{
+    const wf_pw *p = y->attr;
+    wf_cost c = wf_cost_elementwise(y, 0);
+    if (p->n_stores) c.bytes += 4.0 * (p->n_stores - 1) * (double)wf_elements(&y->shape);
+    for (int i = 0; i < p->n_instr; i++) {
+        const wf_op *op = p->instr[i].op;
+        double each = 1;
+        if (op->cost) each = op->cost(y).flops / (double)wf_max_i64(1, wf_elements(&y->shape));
+        c.flops += each * (double)wf_elements(&y->shape);
+    }
+    return c;
+}
+
+static size_t pointwise_scratch(const wf_node *y)
+{
+    return (size_t)wf_pw_scratch(y->attr) * sizeof(float);
+}
+
+static int pointwise_print(const void *attr, char *text, size_t size)
+{
+    const wf_pw *p = attr;
+    size_t n = 0;
+    for (int i = 0; i < p->n_instr && n < size; i++) {
+        n += (size_t)snprintf(text + n, size - n, "%s%s", i ? "; " : "", p->instr[i].op->name);
+        for (int j = 0; j < p->instr[i].n_in && n < size; j++)
+            n += (size_t)snprintf(text + n, size - n, " %d", p->instr[i].in[j]);
+    }
+    for (int s = 0; s < p->n_stores && n < size; s++)
+        n += (size_t)snprintf(text + n, size - n, "; %d -> %d", p->store[s].value,
+                              p->store[s].input);
+    return (int)n;
+}
+
+#define POINTWISE                                                                                  \
+    .arity = -1, .attr_size = sizeof(wf_pw), .infer = wf_infer_broadcast, .cost = pointwise_cost,  \
+    .scratch = pointwise_scratch, .units = pointwise_units, .run = pointwise_run,                  \
+    .print = pointwise_print
+
+const wf_op wf_op_pointwise = {
+    .name = "pointwise",
+    .doc = "a fused elementwise program",
+    .traits = WF_INPLACE | WF_STRIDED,
+    POINTWISE,
+};
+
+const wf_op wf_op_pointwise_store = {
+    .name = "pointwise_store",
+    .doc = "a fused elementwise program that writes into stored tensors",
+    .traits = WF_EFFECT | WF_STRIDED,
+    POINTWISE,
+};

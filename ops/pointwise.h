@@ -1,0 +1,54 @@
+/*
+ * A fused elementwise program: a short list of lanes over tiles that stay in the first-level cache.
+ *
+ * Values are numbered: 0..n_in-1 are the node's inputs, n_in + i is the result of instruction i.
+ * The result of the node is the last instruction's. Stores write a value into an input that is a
+ * stored tensor (parameter or state) of the node's shape, after all reads of that tile.
+ */
+#ifndef WF_POINTWISE_H
+#define WF_POINTWISE_H
+
+#include "ops/ops.h"
+
+enum { WF_PW_INSTR = 40, WF_PW_IN = 16, WF_PW_STORES = 4, WF_PW_TILE = 1024 };
+
+typedef struct wf_pw_instr {
+    const wf_op *op; /* has a lane */
+    const void *attr;
+    int n_in;
+    int in[4]; /* numbers of values */
+} wf_pw_instr;
+
+typedef struct wf_pw {
+    int n_in, n_instr, n_stores;
+    wf_pw_instr instr[WF_PW_INSTR];
+    struct {
+        int value, input;
+    } store[WF_PW_STORES];
+} wf_pw;
+
+/* A block of the output that a program is run on: rows x cols at a row distance of ld elements. */
+typedef struct wf_pw_block {
+    int64_t row, col, rows, cols; /* place in the output seen as [all rows, cols of the last axis] */
+    float *out;                   /* its first element; NULL: the program only stores */
+    int64_t ld;
+} wf_pw_block;
+
+/* Floats of scratch that wf_pw_run_block needs. */
+int64_t wf_pw_scratch(const wf_pw *p);
+/* Epilogue of another kernel: run p on one block of c->out. in[] are the program's inputs (tensors
+ * that broadcast to c->out's shape, last stride 0 or 1); an input whose data is NULL is the block's
+ * own content, block->out. */
+void wf_pw_run_block(const wf_pw *p, const wf_tensor in[], const wf_shape *shape, bool reference,
+                     const wf_pw_block *b, float *scratch);
+
+/* A program of one instruction: what an elementwise node is when nothing is fused into it; in[]
+ * receives its inputs, each once. */
+wf_pw wf_pw_single(const wf_node *n, wf_node *in[4]);
+
+/* Stores of any node that carries a program: the program or NULL, and the node's input that store
+ * i writes. */
+const wf_pw *wf_stores_of(const wf_node *n);
+int wf_store_input(const wf_node *n, int i);
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * The vector layer: row primitives that kernels are made of. vec.c is compiled once for each level
+ * (AVX-512, AVX2+FMA, plain) and one table is picked at start. Op files stay plain C.
+ *
+ * Two rules hold for every elementwise primitive. y may be the same memory as any x (not shifted
+ * against it). The bits of y[i] depend on the elements at i alone, never on n or on where a tail
+ * begins, so that work may be cut anywhere.
+ *
+ * Reductions combine in an order that n alone fixes.
+ */
+#ifndef WF_VEC_H
+#define WF_VEC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef void wf_unary_fn(int64_t n, float *y, const float *x);
+typedef void wf_binary_fn(int64_t n, float *y, const float *a, const float *b);
+
+typedef struct wf_vec {
+    const char *isa; /* "avx512", "avx2", "base" */
+    int width;       /* floats in a vector */
+
+    wf_unary_fn *neg, *abs, *sign, *exp, *expm1, *log, *log1p, *sqrt, *rsqrt, *square, *reciprocal,
+        *sin, *cos, *tanh, *erf, *sigmoid, *softplus, *silu, *silu_grad /* d silu(x) / dx */, *gelu,
+        *gelu_grad, *gelu_tanh, *relu, *relu2, *floor;
+    wf_binary_fn *add, *sub, *mul, *div, *max, *min, *pow, *equal, *less, *less_equal;
+
+    void (*where)(int64_t n, float *y, const float *c, const float *a, const float *b);
+    void (*fma)(int64_t n, float *y, const float *a, const float *b, const float *c); /* ab + c */
+    void (*fill)(int64_t n, float *y, float value);
+    void (*scale)(int64_t n, float *y, const float *x, float a);
+    void (*shift)(int64_t n, float *y, const float *x, float a);
+    void (*clamp)(int64_t n, float *y, const float *x, float lo, float hi);
+    void (*axpby)(int64_t n, float *y, float a, const float *x, float b, const float *z);
+    void (*axpy)(int64_t n, float *y, float a, const float *x); /* y += a x */
+    void (*muladd)(int64_t n, float *y, const float *a, const float *b); /* y += a b */
+
+    double (*sum)(int64_t n, const float *x); /* float lanes in blocks, blocks added in double */
+    double (*dot)(int64_t n, const float *a, const float *b);
+    float (*max_of)(int64_t n, const float *x); /* -INFINITY for n = 0; NaN if any is NaN */
+    float (*exp_sum)(int64_t n, float *y, const float *x, float m); /* y = e^(x-m); their sum */
+
+    /* y[2i] = x[2i] cos[i] - x[2i+1] sin[i]; y[2i+1] = x[2i+1] cos[i] + x[2i] sin[i] */
+    void (*rotate)(int64_t pairs, float *y, const float *x, const float *cos, const float *sin);
+    /* dst[c * ldd + r] = src[r * lds + c] for r < rows, c < cols */
+    void (*transpose)(int64_t rows, int64_t cols, float *dst, int64_t ldd, const float *src,
+                      int64_t lds);
+    /* bits i of the stream (key, stream): see random.c; i counts from first */
+    void (*random_bits)(int64_t n, uint32_t *y, uint64_t key, uint64_t stream, uint64_t first);
+    void (*uniform)(int64_t n, float *y, uint64_t key, uint64_t stream, uint64_t first);
+    /* y = x / (1 - rate) where the stream's uniform number is >= rate, else 0 */
+    void (*dropout)(int64_t n, float *y, const float *x, float rate, uint64_t key, uint64_t stream,
+                    uint64_t first);
+} wf_vec;
+
+/* Those that the build has: see vec_select.c. */
+extern const wf_vec wf_vec_avx512, wf_vec_avx2, wf_vec_base;
+
+/* The table in use: the best level of this processor, unless wf_vec_select chose another. */
+const wf_vec *wf_vec_get(void);
+/* "avx512", "avx2", "base": false if unknown here or the processor lacks it. */
+bool wf_vec_select(const char *isa);
+
+#endif

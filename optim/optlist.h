@@ -1,0 +1,2 @@
+/* The only list of optimizers. */
+OPT(sgd) OPT(adamw) OPT(lion) OPT(tiger)

@@ -1,0 +1,73 @@
+/*
+ * Common subexpressions: two nodes with equal op, attributes and inputs become one. Random nodes
+ * and effects are never merged; stored tensors and inputs are one by their names already.
+ */
+#include "passes/passes.h"
+
+#include "ops/ops.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_mergeable(const wf_node *n)
+{
+    if (n->op->traits & (WF_RANDOM | WF_EFFECT | WF_REQUEST)) return false;
+    return !(n->op->traits & WF_LEAF) || n->op == &wf_op_constant;
+}
+
+static uint64_t mix(uint64_t h, uint64_t x)
+{
+    h = (h ^ x) * 0x9e3779b97f4a7c15u;
+    return h ^ (h >> 29);
+}
+
+static uint64_t hash_node(const wf_node *n)
+{
+    uint64_t h = mix(0, (uint64_t)(uintptr_t)n->op);
+    const unsigned char *a = n->attr;
+    for (size_t i = 0; i < n->op->attr_size; i++) h = mix(h, a[i]);
+    for (int i = 0; i < n->n_in; i++) h = mix(h, (uint64_t)n->in[i]->id + 1);
+    return h;
+}
+
+static bool is_same(const wf_node *a, const wf_node *b)
+{
+    if (a->op != b->op || a->n_in != b->n_in || a->dtype != b->dtype) return false;
+    if (!wf_shape_equal(&a->shape, &b->shape)) return false;
+    for (int i = 0; i < a->n_in; i++)
+        if (a->in[i] != b->in[i]) return false;
+    return a->op->attr_size == 0 || !memcmp(a->attr, b->attr, a->op->attr_size);
+}
+
+static bool merge_equal(wf_graph *g)
+{
+    int n;
+    bool changed = false;
+    wf_node **order = wf_walk(g, &n);
+    size_t room = 64;
+    while (room < 2 * (size_t)n) room *= 2;
+    wf_node **table = calloc(room, sizeof *table);
+    if (!table) wf_graph_fail(g, WF_ENOMEM, "out of memory in cse");
+    for (int i = 0; order && table && i < n; i++) {
+        wf_node *x = order[i];
+        for (int j = 0; j < x->n_in; j++) x->in[j] = wf_resolve(x->in[j]);
+        if (!is_mergeable(x)) continue;
+        size_t at = hash_node(x) & (room - 1);
+        while (table[at] && !is_same(table[at], x)) at = (at + 1) & (room - 1);
+        if (table[at]) {
+            wf_replace(x, table[at]);
+            changed = true;
+        } else {
+            table[at] = x;
+        }
+    }
+    free(order);
+    free(table);
+    return changed;
+}
+
+const wf_pass wf_pass_cse = {
+    .name = "cse",
+    .doc = "equal op, attributes and inputs -> one node",
+    .run = merge_equal,
+};

@@ -1,0 +1,248 @@
+/*
+ * Pointwise programs grow together, over forward, backward and optimizer alike.
+ *
+ *   P(Q(x), y), Q used by P alone            ->  P+Q(x, y)
+ *   assign(leaf, P(x)), P used there alone   ->  pointwise_store(x, leaf)
+ *   a store's input Q that is also assigned  ->  one program with two stores
+ *   two stores of one shape sharing an input ->  one program with both stores
+ *
+ * Every merge saves writing and reading a tensor, or reading one twice. A store needs that nobody
+ * else must read the old value later: the schedule puts readers first, and a cycle of two programs
+ * that each overwrite what the other reads is refused here.
+ */
+#include "passes/passes.h"
+
+#include "ops/pointwise.h"
+
+#include <string.h>
+
+typedef struct builder {
+    wf_pw p;
+    wf_node *in[WF_PW_IN];
+} builder;
+
+/* The number of an input in the new program; -1 when it is full. */
+static int input_of(builder *b, wf_node *x)
+{
+    for (int i = 0; i < b->p.n_in; i++)
+        if (b->in[i] == x) return i;
+    if (b->p.n_in == WF_PW_IN) return -1;
+    b->in[b->p.n_in] = x;
+    return b->p.n_in++;
+}
+
+/* Collect the inputs of n, leaving out those in skip[]. */
+static bool take_inputs(builder *b, const wf_node *n, const wf_node *skip)
+{
+    for (int i = 0; i < n->n_in; i++)
+        if (n->in[i] != skip && input_of(b, n->in[i]) < 0) return false;
+    return true;
+}
+
+/* Append n's instructions; reads of inner become value inner_value. All inputs are known. */
+static bool take_program(builder *b, const wf_node *n, const wf_node *inner, int inner_value)
+{
+    const wf_pw *p = n->attr;
+    int base = b->p.n_in + b->p.n_instr;
+    if (b->p.n_instr + p->n_instr > WF_PW_INSTR) return false;
+    if (b->p.n_stores + p->n_stores > WF_PW_STORES) return false;
+    int value[WF_PW_IN + WF_PW_INSTR];
+    for (int i = 0; i < p->n_in; i++)
+        value[i] = n->in[i] == inner ? inner_value : input_of(b, n->in[i]);
+    for (int i = 0; i < p->n_instr; i++) value[p->n_in + i] = base + i;
+    for (int i = 0; i < p->n_instr; i++) {
+        wf_pw_instr k = p->instr[i];
+        for (int j = 0; j < k.n_in; j++) k.in[j] = value[k.in[j]];
+        b->p.instr[b->p.n_instr++] = k;
+    }
+    for (int i = 0; i < p->n_stores; i++) {
+        b->p.store[b->p.n_stores].value = value[p->store[i].value];
+        b->p.store[b->p.n_stores++].input = value[p->store[i].input];
+    }
+    return true;
+}
+
+static int last_value(const builder *b)
+{
+    return b->p.n_in + b->p.n_instr - 1;
+}
+
+static wf_node *finish(builder *b, const wf_op *op)
+{
+    return wf_apply(op, &b->p, b->p.n_in, b->in);
+}
+
+/* P(Q(x), y) -> one program of P's kind. */
+static wf_node *merge_into(wf_node *p, wf_node *q)
+{
+    builder b = {0};
+    if (!take_inputs(&b, q, NULL) || !take_inputs(&b, p, q)) return NULL;
+    if (!take_program(&b, q, NULL, 0)) return NULL;
+    return take_program(&b, p, q, last_value(&b)) ? finish(&b, p->op) : NULL;
+}
+
+static bool is_inner(const wf_node *p, const wf_node *q)
+{
+    return q->op == &wf_op_pointwise && q->n_users == 1 && wf_shape_equal(&p->shape, &q->shape);
+}
+
+static wf_node *fuse_chain(wf_node *n)
+{
+    if (n->op != &wf_op_pointwise) return NULL; /* stores grow below, they are replaced otherwise */
+    for (int i = 0; i < n->n_in; i++) {
+        if (!is_inner(n, n->in[i])) continue;
+        wf_node *by = merge_into(n, n->in[i]);
+        if (by) return by;
+    }
+    return NULL;
+}
+
+static bool stores_to(const wf_node *n, const wf_node *leaf)
+{
+    if (n->op == &wf_op_assign) return n->in[0] == leaf;
+    if (n->op != &wf_op_pointwise_store) return false;
+    const wf_pw *p = n->attr;
+    for (int i = 0; i < p->n_stores; i++)
+        if (n->in[p->store[i].input] == leaf) return true;
+    return false;
+}
+
+static const wf_node *base_of(const wf_node *n)
+{
+    while (n->op->traits & WF_VIEW) n = n->in[0];
+    return n;
+}
+
+static bool reads(const wf_node *n, const wf_node *leaf)
+{
+    for (int i = 0; i < n->n_in; i++)
+        if (base_of(n->in[i]) == leaf) return true;
+    return false;
+}
+
+/* May a program that reads the inputs of n overwrite leaf in place? */
+static bool may_store(const wf_graph *g, const wf_node *n, const wf_node *leaf)
+{
+    for (int i = 0; i < n->n_in; i++)
+        if (n->in[i] != leaf && base_of(n->in[i]) == leaf) return false; /* reads it elsewhere */
+    for (int e = 0; e < g->n_effects; e++) {
+        const wf_node *other = g->effects[e];
+        if (other->op == &wf_op_assign || other == n || !reads(other, leaf)) continue;
+        for (int i = 0; i < n->n_in; i++)
+            if (stores_to(other, base_of(n->in[i]))) return false; /* each would wait for the other */
+    }
+    return true;
+}
+
+/* assign(leaf, P) -> a program that stores its last value. */
+static bool fuse_assign(wf_graph *g, wf_node *a)
+{
+    wf_node *leaf = a->in[0], *p = a->in[1];
+    if (a->op != &wf_op_assign || p->op != &wf_op_pointwise || p->n_users != 1) return false;
+    if (!wf_shape_equal(&leaf->shape, &p->shape) || !may_store(g, p, leaf)) return false;
+    builder b = {0};
+    if (!take_inputs(&b, p, NULL)) return false;
+    int to = input_of(&b, leaf);
+    if (to < 0 || !take_program(&b, p, NULL, 0)) return false;
+    b.p.store[b.p.n_stores].value = last_value(&b);
+    b.p.store[b.p.n_stores++].input = to;
+    finish(&b, &wf_op_pointwise_store);
+    wf_remove_effect(a);
+    return true;
+}
+
+static wf_node *assign_of(const wf_graph *g, const wf_node *value)
+{
+    for (int i = 0; i < g->n_effects; i++)
+        if (g->effects[i]->op == &wf_op_assign && g->effects[i]->in[1] == value)
+            return g->effects[i];
+    return NULL;
+}
+
+/* A store program e swallows its input q; if q is assigned to a leaf too (its only other user),
+ * that becomes one more store. */
+static bool fuse_input(wf_graph *g, wf_node *e, wf_node *q)
+{
+    if (q->op != &wf_op_pointwise || !wf_shape_equal(&e->shape, &q->shape)) return false;
+    wf_node *a = q->n_users == 2 ? assign_of(g, q) : NULL;
+    if (q->n_users != 1 && !a) return false;
+    if (a && (!may_store(g, e, a->in[0]) || !may_store(g, q, a->in[0]))) return false;
+    builder b = {0};
+    if (!take_inputs(&b, q, NULL) || !take_inputs(&b, e, q)) return false;
+    int to = a ? input_of(&b, a->in[0]) : 0;
+    if (to < 0 || !take_program(&b, q, NULL, 0)) return false;
+    int value = last_value(&b);
+    if (!take_program(&b, e, q, value)) return false;
+    if (a) {
+        if (b.p.n_stores == WF_PW_STORES) return false;
+        b.p.store[b.p.n_stores].value = value;
+        b.p.store[b.p.n_stores++].input = to;
+        wf_remove_effect(a);
+    }
+    finish(&b, &wf_op_pointwise_store);
+    wf_remove_effect(e);
+    return true;
+}
+
+/* Does f read what e stores otherwise than element by element? */
+static bool is_crossed(const wf_node *e, const wf_node *f)
+{
+    const wf_pw *p = e->attr;
+    for (int s = 0; s < p->n_stores; s++)
+        for (int i = 0; i < f->n_in; i++)
+            if (f->in[i] != e->in[p->store[s].input] &&
+                base_of(f->in[i]) == e->in[p->store[s].input])
+                return true;
+    return false;
+}
+
+/* Two stores of one shape that read the same large tensor read it once together. */
+static bool fuse_pair(wf_node *e, wf_node *f)
+{
+    if (f->op != &wf_op_pointwise_store || !wf_shape_equal(&e->shape, &f->shape)) return false;
+    if (is_crossed(e, f) || is_crossed(f, e)) return false;
+    bool shared = false;
+    for (int i = 0; i < e->n_in; i++)
+        for (int j = 0; j < f->n_in; j++)
+            shared |= e->in[i] == f->in[j] && wf_shape_equal(&e->in[i]->shape, &e->shape);
+    builder b = {0};
+    if (!shared || !take_inputs(&b, e, NULL) || !take_inputs(&b, f, NULL)) return false;
+    if (!take_program(&b, e, NULL, 0) || !take_program(&b, f, NULL, 0)) return false;
+    finish(&b, &wf_op_pointwise_store);
+    wf_remove_effect(e);
+    wf_remove_effect(f);
+    return true;
+}
+
+static bool fuse_effect(wf_graph *g, wf_node *e)
+{
+    if (fuse_assign(g, e)) return true;
+    if (e->op != &wf_op_pointwise_store) return false;
+    for (int i = 0; i < e->n_in; i++)
+        if (fuse_input(g, e, e->in[i])) return true;
+    for (int i = 0; i < g->n_effects && g->effects[i] != e; i++)
+        if (fuse_pair(g->effects[i], e)) return true;
+    return false;
+}
+
+/* A merged effect leaves its place in the list to the next one; counts of users only become too
+ * large meanwhile, which hides a merge until the next round and never allows a wrong one. */
+static bool fuse_effects(wf_graph *g)
+{
+    bool changed = false;
+    for (int i = 0; i < g->n_effects && g->status == WF_OK; i++) {
+        g->scope = g->effects[i]->scope;
+        if (!fuse_effect(g, g->effects[i])) continue;
+        changed = true;
+        i--;
+    }
+    g->scope = "";
+    return changed;
+}
+
+const wf_pass wf_pass_fuse_pointwise = {
+    .name = "fuse_pointwise",
+    .doc = "P(Q(x)), assign(leaf, P(x)) -> one elementwise program with stores",
+    .rewrite = fuse_chain,
+    .run = fuse_effects,
+};

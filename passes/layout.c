@@ -1,0 +1,70 @@
+/*
+ * Kernels get the memory layout they ask for: an input that is a strided view goes through a copy
+ * unless the op takes strides (WF_STRIDED); so does the input of a view that cannot be described
+ * without one, and an output that is no tensor of its own.
+ */
+#include "passes/passes.h"
+
+#include "ops/ops.h"
+
+static void contiguous(const wf_node *n, wf_tensor *t)
+{
+    *t = (wf_tensor){.dtype = n->dtype, .shape = n->shape};
+    int64_t step = 1;
+    for (int i = n->shape.rank - 1; i >= 0; i--) {
+        t->stride[i] = step;
+        step *= n->shape.dim[i];
+    }
+}
+
+bool wf_layout_of(const wf_node *n, wf_tensor *t)
+{
+    contiguous(n, t);
+    if (n->op == &wf_op_constant && !((const wf_leaf_attr *)n->attr)->values) {
+        for (int i = 0; i < n->shape.rank; i++) t->stride[i] = 0; /* one element stands for all */
+        return true;
+    }
+    wf_tensor x;
+    if (!(n->op->traits & WF_VIEW)) return true;
+    return wf_layout_of(n->in[0], &x) && n->op->view(n, &x, t);
+}
+
+static bool is_plain(const wf_node *x)
+{
+    wf_tensor t;
+    return wf_layout_of(x, &t) && wf_is_contiguous(&t);
+}
+
+static const wf_node *base_of(const wf_node *n)
+{
+    while (n->op->traits & WF_VIEW) n = n->in[0];
+    return n;
+}
+
+static wf_node *layout(wf_node *n)
+{
+    wf_tensor t;
+    bool view = n->op->traits & WF_VIEW;
+    if (view && wf_layout_of(n, &t)) return NULL;
+    for (int i = 0; i < n->n_in; i++)
+        if (view || (!(n->op->traits & WF_STRIDED) && !is_plain(n->in[i])))
+            n->in[i] = wf_apply1(&wf_op_copy, NULL, n->in[i]);
+    return NULL;
+}
+
+static bool layout_outputs(wf_graph *g)
+{
+    for (int i = 0; i < g->n_outputs; i++) {
+        wf_node *x = g->outputs[i].node;
+        if ((base_of(x)->op->traits & WF_LEAF) || !is_plain(x))
+            g->outputs[i].node = wf_apply1(&wf_op_copy, NULL, x);
+    }
+    return false;
+}
+
+const wf_pass wf_pass_layout = {
+    .name = "layout",
+    .doc = "op(strided view) -> op(copy(view)) where the kernel needs contiguous data",
+    .rewrite = layout,
+    .run = layout_outputs,
+};

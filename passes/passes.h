@@ -1,0 +1,28 @@
+/* The compiler's table of contents (pipeline.c) and what passes share. */
+#ifndef WF_PASSES_H
+#define WF_PASSES_H
+
+#include "graph/graph.h"
+
+typedef struct wf_pass_options {
+    bool forward_only;
+    const char *dump;    /* a pass's name, "before" or "after": the graph goes to stderr; or NULL */
+    const char *without; /* "-fuse_gau,-cse": these passes are left out; or NULL */
+    const wf_pass *const *extra; /* run after the fusions that know their gradient; or NULL */
+    int nodes_differentiated;    /* out: nodes once gradients and updates are graph */
+} wf_pass_options;
+
+/* Run all passes on g. false: g carries the mistake. */
+bool wf_optimize(wf_graph *g, wf_pass_options *o);
+
+/* Run one pass on g until nothing changes, then verify. */
+bool wf_pass_apply(wf_graph *g, const wf_pass *p);
+
+extern const wf_pass wf_pass_inference, wf_pass_simplify, wf_pass_cse, wf_pass_fuse_norm,
+    wf_pass_fuse_gau, wf_pass_lower, wf_pass_fuse_pointwise, wf_pass_fuse_linear, wf_pass_layout;
+
+/* How a value lies in memory, data left NULL: views follow their input, others are contiguous.
+ * false: the view cannot be described without a copy of its input. */
+bool wf_layout_of(const wf_node *n, wf_tensor *t);
+
+#endif

@@ -1,0 +1,101 @@
+/* The order of passes, and the loop that runs them. */
+#include "passes/passes.h"
+
+#include "autograd/autograd.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Forms that know their own gradient are fused first, ... */
+static const wf_pass *const before_gradient[] = {
+    &wf_pass_simplify, &wf_pass_cse, &wf_pass_fuse_norm, &wf_pass_fuse_gau, NULL,
+};
+
+/* ... then requests become graph, ... */
+static const wf_pass *const gradient[] = {&wf_pass_update, &wf_pass_backward, NULL};
+
+/* ... then everything is tidied and fused once more; nothing is differentiated any more. */
+static const wf_pass *const after_gradient[] = {
+    &wf_pass_simplify,       &wf_pass_cse,         &wf_pass_fuse_norm, &wf_pass_lower,
+    &wf_pass_fuse_pointwise, &wf_pass_fuse_linear, &wf_pass_layout,    &wf_pass_cse, NULL,
+};
+
+enum { MAX_ROUNDS = 100 };
+
+static bool rewrite_round(wf_graph *g, const wf_pass *p, bool *changed)
+{
+    int n;
+    wf_node **order = wf_walk(g, &n);
+    for (int i = 0; order && i < n && g->status == WF_OK; i++) {
+        wf_node *x = order[i];
+        if (x->forward) continue;
+        for (int j = 0; j < x->n_in; j++) x->in[j] = wf_resolve(x->in[j]);
+        g->scope = x->scope;
+        wf_node *by = p->rewrite(x);
+        if (!by || wf_resolve(by) == x) continue;
+        if (!wf_is_poison(by)) wf_replace(x, by);
+        *changed = true;
+    }
+    g->scope = "";
+    free(order);
+    return g->status == WF_OK;
+}
+
+bool wf_pass_apply(wf_graph *g, const wf_pass *p)
+{
+    bool changed = true;
+    for (int round = 0; changed && round < MAX_ROUNDS; round++) {
+        changed = false;
+        if (p->rewrite && !rewrite_round(g, p, &changed)) return false;
+        if (p->run && p->run(g)) changed = true;
+        if (g->status != WF_OK) return false;
+    }
+    return wf_verify(g, p->name);
+}
+
+static bool is_without(const char *without, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *at = without; at && (at = strstr(at, name)); at += n)
+        if (at > without && at[-1] == '-' && (at[n] == ',' || at[n] == '\0')) return true;
+    return false;
+}
+
+static void dump(const wf_graph *g, const wf_pass_options *o, const char *name)
+{
+    if (!o->dump || strcmp(o->dump, name)) return;
+    char *text = wf_graph_text(g);
+    fprintf(stderr, "# %s\n%s", name, text ? text : "");
+    free(text);
+}
+
+/* These make a graph runnable and cannot be left out. */
+static bool is_needed(const wf_pass *p)
+{
+    return p == &wf_pass_lower || p == &wf_pass_layout || p == &wf_pass_backward ||
+           p == &wf_pass_update;
+}
+
+static bool run_all(wf_graph *g, const wf_pass *const *passes, const wf_pass_options *o)
+{
+    for (; passes && *passes; passes++) {
+        if (!is_needed(*passes) && is_without(o->without, (*passes)->name)) continue;
+        if (!wf_pass_apply(g, *passes)) return false;
+        dump(g, o, (*passes)->name);
+    }
+    return true;
+}
+
+bool wf_optimize(wf_graph *g, wf_pass_options *o)
+{
+    static const wf_pass *const inference[] = {&wf_pass_inference, NULL};
+    dump(g, o, "before");
+    if (o->forward_only && !run_all(g, inference, o)) return false;
+    if (!run_all(g, before_gradient, o) || !run_all(g, o->extra, o)) return false;
+    if (!run_all(g, gradient, o)) return false;
+    o->nodes_differentiated = wf_graph_size(g);
+    if (!run_all(g, after_gradient, o)) return false;
+    dump(g, o, "after");
+    return true;
+}

@@ -1,0 +1,165 @@
+/* From a declared graph to a program: copy, optimize, schedule, place, plan. */
+#include "runtime/program.h"
+
+#include "ops/ops.h"
+#include "passes/passes.h"
+#include "runtime/init.h"
+#include "runtime/schedule.h"
+#include "runtime/store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Below this much work (nanoseconds, guessed from cost) a second thread costs more than it brings. */
+enum { ALONE_NS = 6000, FLOPS_PER_NS = 20, BYTES_PER_NS = 10 };
+
+static bool no_memory(void)
+{
+    wf_error_set(WF_ENOMEM, "out of memory while compiling");
+    return false;
+}
+
+static bool add_input(wf_program *p, wf_value *v)
+{
+    wf_bound *grown = realloc(p->inputs, (size_t)(p->n_inputs + 1) * sizeof *grown);
+    if (!grown) return no_memory();
+    p->inputs = grown;
+    v->place = WF_IN_INPUT;
+    v->input = p->n_inputs;
+    size_t bytes = (size_t)wf_elements(&v->node->shape) * wf_dtype_bytes(v->node->dtype);
+    p->inputs[p->n_inputs++] = (wf_bound){.name = v->node->name, .bytes = bytes};
+    return true;
+}
+
+static bool add_stored(wf_program *p, wf_value *v)
+{
+    const wf_leaf_attr *a = v->node->attr;
+    bool created;
+    const wf_node *n = v->node;
+    v->place = WF_IN_STORE;
+    v->base = wf_store_require(p->store, n->name, n->dtype, n->shape, &created);
+    if (!v->base) return false;
+    int64_t count = wf_elements(&n->shape);
+    if (created && n->op == &wf_op_param)
+        wf_init_fill(p->rt->pool, v->base, count, a->init, wf_store_seed(p->store), n->name);
+    p->stats.store_bytes += (size_t)count * wf_dtype_bytes(n->dtype);
+    return true;
+}
+
+static bool add_value(wf_program *p, wf_value *v, wf_node *n, const int *index)
+{
+    *v = (wf_value){.node = n, .place = WF_IN_SLAB};
+    if (!wf_layout_of(n, &v->tensor)) {
+        wf_error_set(WF_EMODEL, "%s: %s: the view has no layout", n->scope, n->op->name);
+        return false;
+    }
+    if (n->op == &wf_op_input) return add_input(p, v);
+    if (n->op == &wf_op_param || n->op == &wf_op_state) return add_stored(p, v);
+    if (n->op == &wf_op_constant) {
+        const wf_leaf_attr *a = n->attr;
+        v->place = WF_IN_GRAPH;
+        v->base = a->values ? (void *)a->values : (void *)&a->fill;
+    }
+    if (n->op->traits & WF_VIEW) {
+        v->place = WF_IN_VIEW;
+        v->origin = index[n->in[0]->id];
+    }
+    return true;
+}
+
+static void add_step(wf_program *p, int value, const int *index)
+{
+    const wf_node *n = p->values[value].node;
+    wf_step *s = &p->steps[p->n_steps++];
+    *s = (wf_step){.node = n, .value = value};
+    s->cost = n->op->cost ? n->op->cost(n) : wf_cost_elementwise(n, 1);
+    s->alone = s->cost.flops / FLOPS_PER_NS + s->cost.bytes / BYTES_PER_NS < ALONE_NS;
+    s->call = (wf_call){.n_in = n->n_in,
+                        .in = p->tensors + p->n_tensors,
+                        .out = &p->values[value].tensor,
+                        .attr = n->attr,
+                        .reference = p->rt->reference,
+                        .seed = wf_store_seed(p->store),
+                        .salt = n->salt};
+    for (int i = 0; i < n->n_in; i++) p->tensor_value[p->n_tensors++] = index[n->in[i]->id];
+    size_t scratch = n->op->scratch ? n->op->scratch(n) : 0;
+    if (scratch > p->scratch_bytes) p->scratch_bytes = (scratch + 63) / 64 * 64;
+    p->stats.flops += s->cost.flops;
+    p->stats.kernels++;
+    if (n->op->traits & WF_EFFECT) p->has_effects = true;
+}
+
+static bool lay_out(wf_program *p, wf_node **order, int n)
+{
+    size_t inputs = 1, all = (size_t)n + 1;
+    for (int i = 0; i < n; i++) inputs += (size_t)order[i]->n_in;
+    int *index = malloc(((size_t)p->g->n_nodes + 1) * sizeof *index);
+    p->values = calloc(all, sizeof *p->values);
+    p->steps = calloc(all, sizeof *p->steps);
+    p->tensors = calloc(inputs, sizeof *p->tensors);
+    p->tensor_value = calloc(inputs, sizeof *p->tensor_value);
+    bool ok = index && p->values && p->steps && p->tensors && p->tensor_value;
+    if (!ok) no_memory();
+    for (int i = 0; ok && i < n; i++) {
+        index[order[i]->id] = i;
+        ok = add_value(p, &p->values[i], order[i], index);
+        p->n_values++;
+    }
+    for (int i = 0; ok && i < n; i++)
+        if (!(order[i]->op->traits & (WF_LEAF | WF_VIEW))) add_step(p, i, index);
+    free(index);
+    return ok;
+}
+
+static bool build(wf_program *p)
+{
+    int n;
+    wf_node **order = wf_schedule(p->g, &n);
+    if (!order) return wf_graph_check(p->g) == WF_OK;
+    p->stats.nodes_after = n;
+    bool ok = lay_out(p, order, n) && wf_program_plan(p);
+    free(order);
+    if (!ok) return false;
+    p->scratch = wf_aligned_alloc(p->scratch_bytes * (size_t)wf_pool_threads(p->rt->pool));
+    p->is_stale = true;
+    return p->scratch || no_memory();
+}
+
+static bool optimize(wf_program *p, const wf_compile_options *o)
+{
+    wf_pass_options passes = {.forward_only = o->forward_only,
+                              .dump = p->rt->dump,
+                              .without = p->rt->without,
+                              .extra = o->passes};
+    bool ok = wf_optimize(p->g, &passes);
+    p->stats.nodes_before = passes.nodes_differentiated;
+    return ok || wf_graph_check(p->g) == WF_OK;
+}
+
+static wf_status last_status(const wf_program *p)
+{
+    wf_status s = p && p->g ? p->g->status : WF_OK;
+    return s != WF_OK ? s : WF_EMODEL;
+}
+
+wf_status wf_compile(wf_program **out, const wf_graph *g, wf_store *s, wf_runtime *rt,
+                     const wf_compile_options *options)
+{
+    const wf_compile_options o = options ? *options : (wf_compile_options){0};
+    int64_t start = wf_now();
+    *out = NULL;
+    wf_program *p = calloc(1, sizeof *p);
+    if (!p) return wf_error_set(WF_ENOMEM, "out of memory while compiling");
+    p->rt = rt;
+    p->store = s;
+    p->g = wf_graph_copy(g, o.sizes);
+    if (p->g) p->stats.nodes_declared = wf_graph_size(p->g);
+    if (!p->g || !optimize(p, &o) || !build(p)) {
+        wf_status status = last_status(p);
+        wf_program_free(p);
+        return status;
+    }
+    p->stats.compile_seconds = (double)(wf_now() - start) * 1e-9;
+    *out = p;
+    return WF_OK;
+}

@@ -1,0 +1,11 @@
+/* First values of parameters. */
+#ifndef WF_INIT_H
+#define WF_INIT_H
+
+#include "runtime/pool.h"
+
+/* Fill n floats. The numbers depend on (seed, name, position) alone. */
+void wf_init_fill(wf_pool *pool, float *y, int64_t n, wf_init init, uint64_t seed,
+                  const char *name);
+
+#endif

@@ -1,0 +1,60 @@
+/* A compiled program's parts: compile.c makes them, program.c runs them. */
+#ifndef WF_PROGRAM_H
+#define WF_PROGRAM_H
+
+#include "graph/graph.h"
+#include "runtime/runtime.h"
+
+/* Where a value's bytes are. */
+typedef enum wf_place { WF_IN_SLAB, WF_IN_STORE, WF_IN_GRAPH, WF_IN_INPUT, WF_IN_VIEW } wf_place;
+
+typedef struct wf_value {
+    wf_node *node;
+    wf_tensor tensor;
+    wf_place place;
+    void *base;    /* store, graph: the data */
+    size_t offset; /* slab: where */
+    int origin;    /* view: the value it looks into */
+    int input;     /* input: which */
+} wf_value;
+
+typedef struct wf_step {
+    const wf_node *node;
+    wf_call call;
+    wf_cost cost;
+    size_t work; /* offset in the slab, if the op has work */
+    int value;   /* its output */
+    bool alone;  /* too small to wake anybody */
+} wf_step;
+
+typedef struct wf_bound {
+    const char *name;
+    const void *data;
+    size_t bytes;
+    float scalar; /* what wf_set copies to */
+} wf_bound;
+
+struct wf_program {
+    wf_graph *g;
+    wf_runtime *rt;
+    wf_store *store;
+    wf_value *values; /* in schedule order, leaves and views included */
+    int n_values;
+    wf_step *steps;
+    int n_steps;
+    wf_tensor *tensors; /* inputs of all steps, one behind the other */
+    int *tensor_value;  /* which value each of them is */
+    int n_tensors;
+    wf_bound *inputs;
+    int n_inputs;
+    char *slab, *scratch;
+    size_t scratch_bytes; /* a thread */
+    bool is_stale;        /* an input was bound: pointers must be found anew */
+    bool has_effects;
+    wf_program_stats stats;
+};
+
+/* Lifetimes, in-place choices and offsets (memory.c). false: wf_error(). */
+bool wf_program_plan(wf_program *p);
+
+#endif

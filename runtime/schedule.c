@@ -1,0 +1,147 @@
+/*
+ * Order of execution. Outputs come first, then effects from the loss's end of the network to its
+ * beginning, each node as late as its users allow: gradients are consumed by their update at once,
+ * and activations die as early as possible.
+ */
+#include "runtime/schedule.h"
+
+#include "ops/pointwise.h"
+
+#include <stdlib.h>
+
+struct edge { /* reader must run before writer */
+    wf_node *reader;
+    int next;
+};
+
+struct schedule {
+    wf_graph *g;
+    wf_node **order;
+    int n;
+    char *state;        /* by id: 0 new, 1 being visited, 2 placed */
+    int *first;         /* by id: first edge of an effect, -1 none */
+    struct edge *edges; /* lists of readers */
+    int n_edges, room_edges;
+};
+
+bool wf_writes(const wf_node *n, const wf_node *leaf)
+{
+    if (n->op == &wf_op_assign) return n->in[0] == leaf;
+    const wf_op *op = n->op;
+    if (!(op->traits & WF_EFFECT)) return false;
+    const wf_pw *p = wf_stores_of(n);
+    for (int i = 0; p && i < p->n_stores; i++)
+        if (n->in[wf_store_input(n, i)] == leaf) return true;
+    return false;
+}
+
+static bool add_edge(struct schedule *s, const wf_node *writer, wf_node *reader)
+{
+    if (s->n_edges == s->room_edges) {
+        int room = s->room_edges ? 2 * s->room_edges : 256;
+        struct edge *grown = realloc(s->edges, (size_t)room * sizeof *grown);
+        if (!grown) return false;
+        s->edges = grown;
+        s->room_edges = room;
+    }
+    s->edges[s->n_edges] = (struct edge){reader, s->first[writer->id]};
+    s->first[writer->id] = s->n_edges++;
+    return true;
+}
+
+/* For each leaf that some effect writes: writer[leaf] by id. Then every reader gets an edge. */
+static bool find_edges(struct schedule *s, wf_node **live, int n)
+{
+    wf_node **writer = calloc((size_t)s->g->n_nodes + 1, sizeof *writer);
+    bool ok = writer;
+    for (int e = 0; ok && e < s->g->n_effects; e++) {
+        wf_node *w = s->g->effects[e];
+        for (int i = 0; i < w->n_in; i++)
+            if (wf_writes(w, w->in[i])) writer[w->in[i]->id] = w;
+    }
+    for (int i = 0; ok && i < n; i++)
+        for (int j = 0; ok && j < live[i]->n_in; j++) {
+            wf_node *w = writer[wf_origin(live[i]->in[j])->id];
+            if (w && w != live[i] && !(live[i]->op->traits & WF_VIEW))
+                ok = add_edge(s, w, live[i]);
+        }
+    free(writer);
+    return ok;
+}
+
+/* Depth of the recursion is the depth of the graph: some hundreds of thousands at most would need
+ * an explicit stack, real models have some thousands. */
+static void place(struct schedule *s, wf_node *n)
+{
+    if (s->state[n->id] == 2) return;
+    if (s->state[n->id] == 1) {
+        wf_graph_fail(s->g, WF_EMODEL, "%s: %s: two updates each need the other's old value",
+                      n->scope, n->op->name);
+        return;
+    }
+    s->state[n->id] = 1;
+    for (int i = 0; i < n->n_in; i++) place(s, n->in[i]);
+    for (int e = s->first[n->id]; e >= 0; e = s->edges[e].next) place(s, s->edges[e].reader);
+    s->state[n->id] = 2;
+    s->order[s->n++] = n;
+}
+
+struct ranked {
+    wf_node *node;
+    int level, index;
+};
+
+static int by_level(const void *a, const void *b)
+{
+    const struct ranked *x = a, *y = b;
+    return x->level != y->level ? (x->level > y->level) - (x->level < y->level)
+                                : x->index - y->index;
+}
+
+/* Effects sorted by their distance from the leaves: those near the loss come first. */
+static struct ranked *rank_effects(wf_graph *g, wf_node **live, int n)
+{
+    int *level = calloc((size_t)g->n_nodes + 1, sizeof *level);
+    struct ranked *r = malloc(((size_t)g->n_effects + 1) * sizeof *r);
+    for (int i = 0; level && r && i < n; i++)
+        for (int j = 0; j < live[i]->n_in; j++)
+            if (level[live[i]->id] <= level[live[i]->in[j]->id])
+                level[live[i]->id] = level[live[i]->in[j]->id] + 1;
+    for (int e = 0; level && r && e < g->n_effects; e++)
+        r[e] = (struct ranked){g->effects[e], level[g->effects[e]->id], e};
+    if (level && r) qsort(r, (size_t)g->n_effects, sizeof *r, by_level);
+    if (!level) {
+        free(r);
+        r = NULL;
+    }
+    free(level);
+    return r;
+}
+
+wf_node **wf_schedule(wf_graph *g, int *n)
+{
+    int live_n;
+    wf_node **live = wf_walk(g, &live_n);
+    size_t all = (size_t)g->n_nodes + 1;
+    struct schedule s = {.g = g,
+                         .order = malloc(all * sizeof(wf_node *)),
+                         .state = calloc(all, 1),
+                         .first = malloc(all * sizeof(int))};
+    struct ranked *effects = live ? rank_effects(g, live, live_n) : NULL;
+    for (size_t i = 0; s.first && i < all; i++) s.first[i] = -1;
+    bool ok = effects && s.order && s.state && s.first && find_edges(&s, live, live_n);
+    if (!ok) wf_graph_fail(g, WF_ENOMEM, "out of memory while scheduling");
+    for (int i = 0; ok && i < g->n_outputs; i++) place(&s, g->outputs[i].node);
+    for (int e = 0; ok && e < g->n_effects; e++) place(&s, effects[e].node);
+    free(live);
+    free(effects);
+    free(s.state);
+    free(s.first);
+    free(s.edges);
+    if (g->status != WF_OK) {
+        free(s.order);
+        return NULL;
+    }
+    *n = s.n;
+    return s.order;
+}

@@ -1,0 +1,91 @@
+/* Chrome trace (the Trace Event Format that Perfetto and chrome://tracing open): one event an op,
+ * with its FLOPs, bytes and rates. Events are kept in memory and written at the end. */
+#define _POSIX_C_SOURCE 200809L
+#include "runtime/runtime.h"
+
+#include "graph/base.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { MAX_EVENTS = 4000000 };
+
+struct wf_trace {
+    char *path;
+    wf_trace_event *events;
+    size_t n, room;
+    int64_t start;
+};
+
+int64_t wf_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+struct wf_trace *wf_trace_new(const char *path)
+{
+    struct wf_trace *t = calloc(1, sizeof *t);
+    size_t n = strlen(path) + 1;
+    FILE *f = fopen(path, "w"); /* find out now, not after hours of training */
+    if (t && f && (t->path = malloc(n))) {
+        memcpy(t->path, path, n);
+        t->start = wf_now();
+    } else {
+        wf_error_set(WF_EIO, "%s: the trace cannot be written", path);
+        free(t);
+        t = NULL;
+    }
+    if (f) fclose(f);
+    return t;
+}
+
+void wf_trace_add(struct wf_trace *t, const wf_trace_event *e)
+{
+    if (t->n == MAX_EVENTS) return;
+    if (t->n == t->room) {
+        size_t room = t->room ? 2 * t->room : 1024;
+        wf_trace_event *grown = realloc(t->events, room * sizeof *grown);
+        if (!grown) return; /* a shorter trace is still a trace */
+        t->events = grown;
+        t->room = room;
+    }
+    wf_trace_event copy = *e; /* the name lives in a program, which may go before the trace */
+    copy.name = strdup(e->name);
+    if (copy.name) t->events[t->n++] = copy;
+}
+
+static bool write_event(FILE *f, const struct wf_trace *t, const wf_trace_event *e, bool first)
+{
+    double ns = (double)(e->end - e->start > 0 ? e->end - e->start : 1);
+    json_t *j = json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f, s:{s:f, s:f, s:f, s:f}}", "name",
+                          e->op, "cat", e->name, "ph", "X", "pid", 1, "tid", 1, "ts",
+                          (double)(e->start - t->start) / 1e3, "dur", ns / 1e3, "args", "flops",
+                          e->flops, "bytes", e->bytes, "GFLOP/s", e->flops / ns, "GB/s",
+                          e->bytes / ns);
+    if (!j) return false;
+    fputs(first ? "[\n" : ",\n", f);
+    int bad = json_dumpf(j, f, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    json_decref(j);
+    return bad == 0;
+}
+
+void wf_trace_free(struct wf_trace *t)
+{
+    if (!t) return;
+    FILE *f = fopen(t->path, "w");
+    bool ok = f;
+    for (size_t i = 0; ok && i < t->n; i++) ok = write_event(f, t, &t->events[i], i == 0);
+    if (f) {
+        ok = ok && fputs(t->n ? "\n]\n" : "[]\n", f) >= 0;
+        ok = fclose(f) == 0 && ok;
+    }
+    if (!ok) wf_error_set(WF_EIO, "%s: the trace could not be written whole", t->path);
+    for (size_t i = 0; i < t->n; i++) free((char *)t->events[i].name);
+    free(t->events);
+    free(t->path);
+    free(t);
+}

@@ -1,0 +1,71 @@
+/* One GAU layer of plain ops, with the gradients of a probe: shared by tests of the fused unit. */
+#ifndef GAU_LAYER_H
+#define GAU_LAYER_H
+
+#include <weft/weft.h>
+
+#include <math.h>
+#include <string.h>
+
+typedef struct gau_layer {
+    int64_t d, e, s;
+    const char *norm; /* "softmax", "softmax_plus", "relu2" */
+    float min_len, dropout;
+    bool packed, causal;
+    int64_t batch, time; /* packed: sequences, tokens */
+    bool show_weights;   /* output "a": keeps the weights alive, so that nothing is fused */
+    bool differentiate;  /* outputs "dx", "dwi", "dwo", "dgq", "dgk" of sum(y cos(1.3 column)) */
+} gau_layer;
+
+static wf_node *gau_weights(const gau_layer *l, wf_node *score, wf_node *span)
+{
+    if (!strcmp(l->norm, "relu2"))
+        return wf_div(wf_mask_span(wf_relu2(score), span, 0), wf_span_length(span, 1));
+    if (!strcmp(l->norm, "softmax_plus")) {
+        wf_node *len = wf_span_length(span, l->min_len);
+        score = wf_mul(score, wf_scale(wf_log(len), (float)(1 / log(512.0))));
+    }
+    return wf_softmax(wf_mask_span(score, span, -INFINITY));
+}
+
+static void gau_gradients(wf_node *y, wf_node *const leaf[5])
+{
+    static const char *const names[] = {"dx", "dwi", "dwo", "dgq", "dgk"};
+    wf_graph *g = wf_graph_of(y);
+    wf_node *column = wf_cast(wf_iota(g, wf_dim(y, -1)), WF_F32);
+    wf_node *loss = wf_sum(wf_mul(y, wf_cos(wf_scale(column, 1.3f))), WF_ALL, false);
+    for (int i = 0; i < 5; i++) wf_output(wf_gradient(loss, leaf[i]), names[i]);
+}
+
+/* Inputs: "x" [time, d] or [batch, time, d], "offsets" [batch + 1] or "lengths" [batch]; parameters
+ * wi, wo, gq, gk. Outputs "o" (before the residual) and "y" (after RMS). */
+static void gau_layer_build(wf_graph *g, const gau_layer *l)
+{
+    int64_t n = l->time, b = l->batch, e = l->e, s = l->s, d = l->d;
+    wf_role role = {.kind = WF_KERNEL};
+    wf_init normal = {.kind = WF_INIT_NORMAL, .a = 0.3f}, one = {.kind = WF_INIT_CONSTANT, .a = 1};
+    wf_node *x = wf_input(g, "x", WF_F32, l->packed ? WF_SHAPE(n, d) : WF_SHAPE(b, n, d));
+    wf_node *ends = wf_input(g, l->packed ? "offsets" : "lengths", WF_I32,
+                             WF_SHAPE(l->packed ? b + 1 : b));
+    wf_node *span = l->packed ? wf_span_packed(ends, n, l->causal)
+                              : wf_span_padded(ends, n, l->causal);
+    wf_node *positions = l->packed ? wf_positions(ends, n) : wf_iota(g, n);
+    wf_node *wi = wf_param(g, "wi", WF_SHAPE(d, 2 * e + s), role, normal);
+    wf_node *wo = wf_param(g, "wo", WF_SHAPE(e, d), role, normal);
+    wf_node *gq = wf_param(g, "gq", WF_SHAPE(s), role, one);
+    wf_node *gk = wf_param(g, "gk", WF_SHAPE(s), role, one);
+
+    wf_node *part[3];
+    wf_split(wf_silu(wf_matmul(x, wi)), -1, 3, (int64_t[]){e, e, s}, part);
+    wf_node *q = wf_rope(wf_mul(part[2], gq), positions, 10000);
+    wf_node *k = wf_rope(wf_mul(part[2], gk), positions, 10000);
+    wf_node *a = gau_weights(l, wf_scale(wf_matmul_t(q, k), 1 / sqrtf((float)s)), span);
+    if (l->show_weights) wf_output(a, "a");
+    wf_node *read = wf_matmul(wf_dropout(a, l->dropout), part[1]);
+    wf_node *o = wf_matmul(wf_mul(part[0], read), wo);
+    wf_output(o, "o");
+    wf_node *y = wf_output(wf_rms_norm(wf_add(x, o), 1e-12f), "y");
+    if (l->differentiate) gau_gradients(y, (wf_node *[]){x, wi, wo, gq, gk});
+}
+
+#endif

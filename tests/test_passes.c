@@ -1,0 +1,167 @@
+/* Passes: the graph before and after as text, and equal numbers. */
+#define _GNU_SOURCE
+#include <criterion/criterion.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ops/ops.h"
+#include "passes/passes.h"
+
+static const wf_role kernel = {.kind = WF_KERNEL};
+
+static wf_node *input(wf_graph *g, const char *name)
+{
+    return wf_input(g, name, WF_F32, WF_SHAPE(4, 6));
+}
+
+static void expect_text(wf_graph *g, const char *want)
+{
+    char *text = wf_graph_text(g);
+    cr_expect_str_eq(text, want);
+    free(text);
+    wf_graph_free(g);
+}
+
+static void apply(wf_graph *g, const wf_pass *p)
+{
+    cr_assert(wf_pass_apply(g, p), "%s", g->message);
+}
+
+Test(passes, simplify_drops_what_changes_nothing)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *x = input(g, "x");
+    wf_node *y = wf_scale(wf_shift(wf_neg(wf_neg(x)), 0), 1);
+    y = wf_reshape(wf_reshape(y, WF_SHAPE(24)), WF_SHAPE(4, 6));
+    y = wf_transpose(wf_transpose(y, WF_AXES(1, 0)), WF_AXES(1, 0));
+    wf_output(wf_add(y, wf_constant(g, 0)), "y");
+    apply(g, &wf_pass_simplify);
+    expect_text(g, "%0 = input : f32[4,6]  # x\noutput y = %0\n");
+}
+
+Test(passes, simplify_makes_sizes_numbers_and_folds_constants)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *x = input(g, "x");
+    wf_output(wf_mul(x, wf_sqrt(wf_mul(wf_extent(x, 0), wf_constant(g, 4)))), "y");
+    apply(g, &wf_pass_simplify);
+    expect_text(g, "%0 = input : f32[4,6]  # x\n%1 = scale %0 {a=4} : f32[4,6]\noutput y = %1\n");
+}
+
+Test(passes, cse_merges_equal_nodes_but_never_random_ones)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *x = input(g, "x");
+    wf_output(wf_add(wf_exp(x), wf_exp(x)), "y");
+    wf_output(wf_sub(wf_dropout(x, 0.5f), wf_dropout(x, 0.5f)), "z");
+    cr_expect_eq(wf_graph_size(g), 7);
+    apply(g, &wf_pass_cse);
+    cr_expect_eq(wf_graph_size(g), 6);
+    wf_graph_free(g);
+}
+
+Test(passes, fuse_norm_finds_both_forms)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *x = input(g, "x");
+    wf_node *m = wf_shift(wf_mean(wf_square(x), WF_AXES(-1), true), 1e-6f);
+    wf_output(wf_mul(x, wf_rsqrt(m)), "a");
+    wf_output(wf_div(x, wf_sqrt(m)), "b");
+    apply(g, &wf_pass_fuse_norm);
+    apply(g, &wf_pass_cse);
+    expect_text(g, "%0 = input : f32[4,6]  # x\n%1 = rms_norm %0 {eps=1e-06} : f32[4,6]\n"
+                   "output a = %1\noutput b = %1\n");
+}
+
+Test(passes, fuse_pointwise_makes_one_program_of_a_chain)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *x = input(g, "x"), *z = input(g, "z");
+    wf_output(wf_mul(wf_tanh(wf_add(x, z)), x), "y");
+    apply(g, &wf_pass_lower);
+    apply(g, &wf_pass_fuse_pointwise);
+    expect_text(g, "%0 = input : f32[4,6]  # x\n%1 = input : f32[4,6]  # z\n"
+                   "%2 = pointwise %0 %1 {add 0 1; tanh 2; mul 3 0} : f32[4,6]\noutput y = %2\n");
+}
+
+Test(passes, fuse_pointwise_keeps_a_value_with_two_users)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *e = wf_exp(input(g, "x"));
+    wf_output(wf_neg(e), "y");
+    wf_output(e, "e");
+    apply(g, &wf_pass_lower);
+    apply(g, &wf_pass_fuse_pointwise);
+    cr_expect_eq(wf_graph_size(g), 3);
+    wf_graph_free(g);
+}
+
+Test(passes, an_optimizer_step_becomes_one_program_with_two_stores)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *w = wf_param(g, "w", WF_SHAPE(4, 6), kernel, (wf_init){0});
+    wf_node *loss = wf_sum(wf_mul(w, input(g, "x")), WF_ALL, false);
+    wf_minimize(loss, &wf_lion, &(wf_lion_hyper){0.9f, 0.99f, 0.1f}, NULL);
+    wf_pass_options o = {0};
+    cr_assert(wf_optimize(g, &o), "%s", g->message);
+    char *text = wf_graph_text(g);
+    const char *stores = strstr(text, "pointwise_store");
+    cr_expect(stores && !strstr(stores + 1, "pointwise_store"), "%s", text);
+    cr_expect_not(strstr(text, "assign"), "%s", text);
+    free(text);
+    wf_graph_free(g);
+}
+
+Test(passes, two_updates_that_read_each_other_keep_the_old_values)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *a = wf_param(g, "a", WF_SHAPE(3), kernel, (wf_init){WF_INIT_CONSTANT, 1, 0});
+    wf_node *b = wf_param(g, "b", WF_SHAPE(3), kernel, (wf_init){WF_INIT_CONSTANT, 2, 0});
+    wf_assign(a, wf_scale(b, 10));
+    wf_assign(b, wf_scale(a, 100));
+    wf_runtime *rt = wf_runtime_new(&(wf_runtime_options){.threads = 1});
+    wf_store *s = wf_store_new(0);
+    wf_program *p;
+    cr_assert_eq(wf_compile(&p, g, s, rt, NULL), WF_OK, "%s", wf_error());
+    cr_assert_eq(wf_run(p), WF_OK);
+    cr_expect_eq(((float *)wf_store_data(s, "a", NULL, NULL))[2], 20);
+    cr_expect_eq(((float *)wf_store_data(s, "b", NULL, NULL))[2], 100);
+    wf_program_free(p);
+    wf_store_free(s);
+    wf_runtime_free(rt);
+    wf_graph_free(g);
+}
+
+Test(passes, an_update_waits_for_every_reader_of_the_old_value)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *a = wf_param(g, "a", WF_SHAPE(2, 2), kernel, (wf_init){WF_INIT_CONSTANT, 1, 0});
+    wf_assign(a, wf_shift(a, 1));
+    wf_output(wf_sum(wf_exp(wf_transpose(a, WF_AXES(1, 0))), WF_ALL, false), "old");
+    wf_output(wf_reshape(a, WF_SHAPE(4)), "view");
+    wf_runtime *rt = wf_runtime_new(&(wf_runtime_options){.threads = 1});
+    wf_store *s = wf_store_new(0);
+    wf_program *p;
+    cr_assert_eq(wf_compile(&p, g, s, rt, NULL), WF_OK, "%s", wf_error());
+    for (int i = 1; i <= 3; i++) {
+        cr_assert_eq(wf_run(p), WF_OK);
+        cr_expect_float_eq(wf_scalar(p, "old"), 4 * exp(i), 1e-4);
+        cr_expect_eq(wf_scalar(p, "view"), (float)i);
+    }
+    wf_program_free(p);
+    wf_store_free(s);
+    wf_runtime_free(rt);
+    wf_graph_free(g);
+}
+
+Test(passes, passes_can_be_left_out_by_name)
+{
+    wf_graph *g = wf_graph_new();
+    wf_output(wf_neg(wf_exp(input(g, "x"))), "y");
+    wf_pass_options o = {.without = "-cse,-fuse_pointwise"};
+    cr_assert(wf_optimize(g, &o));
+    cr_expect_eq(wf_graph_size(g), 3);
+    wf_graph_free(g);
+}
