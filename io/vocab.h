@@ -1,0 +1,40 @@
+/*
+ * A vocabulary, a token a line (its id is the line's number from 0), and the WordPiece tokenizer
+ * over it as BERT has it (Devlin et al. 2019): lower case, NFD without combining marks, blanks
+ * around CJK characters and punctuation, then the longest known piece first, "##" before inner
+ * ones. A word without such a split, or of more than 200 characters, is one [UNK]. The names of
+ * special tokens, such as [MASK], are taken as they stand.
+ */
+#ifndef WF_IO_VOCAB_H
+#define WF_IO_VOCAB_H
+
+#include <weft/weft.h>
+
+typedef struct wf_vocab wf_vocab;
+
+typedef struct wf_special {
+    int32_t pad, unk, cls, sep, mask;
+} wf_special;
+
+/* Needs [PAD] [UNK] [CLS] [SEP] [MASK]; blank or double lines are errors. */
+wf_status wf_vocab_load(wf_vocab **out, const char *path);
+void wf_vocab_free(wf_vocab *v);
+/* Replaces the file as a whole. */
+wf_status wf_vocab_save(const wf_vocab *v, const char *path);
+
+int32_t wf_vocab_size(const wf_vocab *v);
+const char *wf_vocab_token(const wf_vocab *v, int32_t id);   /* NULL outside */
+int32_t wf_vocab_find(const wf_vocab *v, const char *token); /* -1: none */
+wf_special wf_vocab_special(const wf_vocab *v);
+
+/* Tokens of a text. Zero it before the first use, free() both arrays at the end. */
+typedef struct wf_tokens {
+    int32_t *id;
+    uint8_t *starts; /* 1 where a word begins; characters of a CJK text are words of their own */
+    int64_t n, room;
+} wf_tokens;
+
+/* Append the tokens of size bytes of UTF-8 (no [CLS], no [SEP]). */
+wf_status wf_tokenize(const wf_vocab *v, const char *text, size_t size, wf_tokens *to);
+
+#endif
