@@ -2,7 +2,7 @@
 #include "tests/op_cases.h"
 
 #include "ops/gau.h"
-#include "ops/pointwise.h"
+#include "ops/matmul.h"
 
 #include <math.h>
 
@@ -93,6 +93,25 @@ static wf_node *linear(wf_graph *g, wf_node *const x[], const void *attr)
 {
     (void)g, (void)attr;
     return wf_linear(x[0], x[1], x[2]);
+}
+
+/* p <- p - 0.1 (a b) x */
+static wf_node *store_product(wf_graph *g, wf_node *const x[], const void *attr)
+{
+    static const wf_init init = {.kind = WF_INIT_NORMAL, .a = 1};
+    wf_node *p = wf_param(g, "p", wf_shape_of(x[2]), (wf_role){0}, init);
+    wf_apply(&wf_op_linear_store, attr, 4, (wf_node *[]){x[0], x[1], p, x[2]});
+    return p;
+}
+
+static wf_node *store_product_plain(wf_graph *g, wf_node *const x[], const void *attr)
+{
+    static const wf_init init = {.kind = WF_INIT_NORMAL, .a = 1};
+    wf_node *p = wf_param(g, "p", wf_shape_of(x[2]), (wf_role){0}, init);
+    const wf_matmul_attr *a = &((const wf_linear_attr *)attr)->product;
+    wf_node *d = wf_mul(wf_apply2(&wf_op_matmul, a, x[0], x[1]), x[2]);
+    wf_assign(p, wf_sub(p, wf_scale(d, 0.1f)));
+    return p;
 }
 
 static wf_node *matmul(wf_graph *g, wf_node *const x[], const void *attr)
@@ -226,6 +245,20 @@ static const wf_pw stores = {
     .instr = {{&wf_op_exp, NULL, 1, {0}}, {&wf_op_mul, NULL, 2, {3, 2}}},
     .store = {{4, 0}, {0, 1}}};
 
+/* silu(a b + bias) residual; store: see store_product */
+#define EPILOGUE                                                                                   \
+    {.n_in = 3, .n_instr = 3,                                                                      \
+     .instr = {{&wf_op_add, NULL, 2, {0, 1}}, {&wf_op_silu, NULL, 1, {3}},                         \
+               {&wf_op_mul, NULL, 2, {4, 2}}}}
+static const wf_linear_attr epilogue = {.program = EPILOGUE};
+static const wf_linear_attr turned_epilogue = {{.tb = true}, EPILOGUE};
+static const wf_linear_attr update = {
+    {.ta = true},
+    {.n_in = 3, .n_instr = 3, .n_stores = 1,
+     .instr = {{&wf_op_mul, NULL, 2, {0, 2}}, {&wf_op_scale, &(const wf_scalar_attr){.a = 0.1f}, 1, {3}},
+               {&wf_op_sub, NULL, 2, {1, 4}}},
+     .store = {{5, 1}}}};
+
 const op_case op_cases[] = {
     /* leaf.c */
     {&wf_op_input, "read back", {{OP_ANY, {3, 5}}}, .flags = OP_SECOND, .build = just_input},
@@ -314,6 +347,18 @@ const op_case op_cases[] = {
     {&wf_op_matmul, "large, a transposed", {{OP_ANY, {256, 256}}, {OP_ANY, {256, 256}}}, MM(1, 0), .flags = OP_LARGE, .tolerance = 5e-5},
     {&wf_op_matmul, "large batch", {{OP_ANY, {8, 128, 64}}, {OP_ANY, {8, 64, 128}}}, MM(0, 0), .flags = OP_LARGE, .tolerance = 5e-5},
     {&wf_op_matmul, "large layer", {{OP_ANY, {256, 256}}, {OP_ANY, {256, 256}}, {OP_ANY, {256}}}, NULL, OP_LARGE, linear, .tolerance = 5e-5},
+
+    /* linear.c */
+    {&wf_op_linear, "bias and residual", {{OP_ANY, {3, 5}}, {OP_ANY, {5, 7}}, {OP_ANY, {7}}, {OP_ANY, {3, 7}}}, &epilogue},
+    {&wf_op_linear, "a value and a column", {{OP_ANY, {2, 3, 5}}, {OP_ANY, {5, 7}}, {OP_ANY, {0}}, {OP_ANY, {2, 3, 1}}}, &epilogue},
+    {&wf_op_linear, "one row", {{OP_ANY, {1, 5}}, {OP_ANY, {5, 1}}, {OP_ANY, {1}}, {OP_ANY, {1, 1}}}, &epilogue},
+    {&wf_op_linear, "slices", {{OP_ANY, {3, 5}, OP_SLICED}, {OP_ANY, {7, 5}, OP_SLICED}, {OP_ANY, {7}, OP_SLICED}, {OP_ANY, {3, 7}, OP_SLICED}}, &turned_epilogue},
+    {&wf_op_linear, "turned", {{OP_ANY, {3, 5}, OP_TURNED}, {OP_ANY, {5, 7}, OP_TURNED}, {OP_ANY, {3, 1}, OP_TURNED}, {OP_ANY, {3, 7}, OP_TURNED}}, &epilogue},
+    {&wf_op_linear, "65x129x131", {{OP_ANY, {65, 129}}, {OP_ANY, {129, 131}}, {OP_ANY, {131}}, {OP_ANY, {65, 131}}}, &epilogue, .tolerance = 5e-5},
+    {&wf_op_linear, "large", {{OP_ANY, {256, 256}}, {OP_ANY, {256, 256}}, {OP_ANY, {256}}, {OP_ANY, {256, 256}}}, &epilogue, OP_LARGE, .tolerance = 5e-5},
+    {&wf_op_linear_store, "3x5x7", {{OP_ANY, {5, 3}}, {OP_ANY, {5, 7}}, {OP_ANY, {3, 7}}}, &update, 0, store_product, store_product_plain},
+    {&wf_op_linear_store, "65x129x67", {{OP_ANY, {129, 65}}, {OP_ANY, {129, 67}}, {OP_ANY, {65, 67}}}, &update, 0, store_product, store_product_plain, 5e-5},
+    {&wf_op_linear_store, "large", {{OP_ANY, {256, 256}}, {OP_ANY, {256, 256}}, {OP_ANY, {256, 256}}}, &update, OP_LARGE, store_product, store_product_plain, 5e-5},
 
     /* view.c */
     {&wf_op_reshape, "of rank 3", {{OP_ANY, {2, 3, 4}}}, SHAPE(2, 4, 6), .flags = OP_SECOND},
