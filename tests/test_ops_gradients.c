@@ -20,17 +20,16 @@ static bool is_asked_for(const op_case *c, unsigned flags)
     return (c->flags & flags) == flags && !(c->flags & OP_LARGE);
 }
 
-/* sum(y w) */
+/* 1 + sum(y w): with the 1 a sum that is 0 but for rounding is judged by the size of its terms. */
 static wf_node *probe(wf_node *y)
 {
-    return wf_sum(wf_mul(y, op_weights(y)), WF_ALL, false);
+    return wf_shift(wf_sum(wf_mul(y, op_weights(y)), WF_ALL, false), 1);
 }
 
-/* 1 + the sum over all arguments of sum(dx w) where dx is the gradient of loss: with the 1 a sum
- * that is 0 but for rounding is judged by the size of its terms. */
+/* The probes of the gradients by all arguments together. */
 static wf_node *probe_gradients(const op_case *c, wf_node *loss, wf_node *const x[])
 {
-    wf_node *sum = wf_constant(wf_graph_of(loss), 1);
+    wf_node *sum = wf_constant(wf_graph_of(loss), 0);
     for (int i = 0; i < op_case_args(c); i++)
         if (op_case_has_gradient(c, i)) sum = wf_add(sum, probe(wf_gradient(loss, x[i])));
     return sum;
