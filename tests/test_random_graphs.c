@@ -98,11 +98,26 @@ static wf_node *unary(draw *d, wf_node *x)
     }
 }
 
+/* A view of a that broadcasts with it: what may not be overwritten while it is read. */
+static wf_node *view_of(draw *d, wf_node *a)
+{
+    wf_axes order = {.n = wf_rank(a)};
+    int last = order.n - 1, axis = next(d, order.n);
+    for (int i = 0; i < order.n; i++) order.axis[i] = i;
+    if (last > 0 && wf_dim(a, last) == wf_dim(a, last - 1)) {
+        order.axis[last] = last - 1;
+        order.axis[last - 1] = last;
+        return wf_transpose(a, order);
+    }
+    return wf_slice(a, axis, next(d, (int)wf_dim(a, axis)), 1);
+}
+
 /* b as it is if it broadcasts with a, else a mean of a along an axis, else a new parameter. */
 static wf_node *partner(draw *d, wf_node *a)
 {
     wf_node *b = any(d);
     wf_shape s = wf_shape_of(a), t = wf_shape_of(b), both;
+    if (s.rank > 0 && !next(d, 4)) return view_of(d, a);
     if (wf_shape_broadcast(&s, &t, &both) && wf_elements(&both) <= LARGEST) return b;
     if (s.rank > 0 && next(d, 2)) return wf_mean(a, WF_AXES(next(d, s.rank)), true);
     t = (wf_shape){.rank = s.rank ? next(d, s.rank) + 1 : 0};
