@@ -1,6 +1,6 @@
 /*
  * Gradients of ops, row by row of the table: along random directions, by every element, and the
- * gradients of gradients. WF_OP=name runs the rows of one op.
+ * gradients of gradients. ONLY_OP=name runs the rows of one op.
  */
 #include <criterion/criterion.h>
 
@@ -15,7 +15,7 @@ enum { FEW = 64 };
 
 static bool is_asked_for(const op_case *c, unsigned flags)
 {
-    const char *only = getenv("WF_OP");
+    const char *only = getenv("ONLY_OP");
     if (only && strcmp(only, c->op->name)) return false;
     return (c->flags & flags) == flags && !(c->flags & OP_LARGE);
 }

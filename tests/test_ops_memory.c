@@ -2,7 +2,7 @@
  * What kernels touch. Every kernel of a row's program runs once more on buffers of their exact
  * sizes with guards around, one unit at a time and the last unit first: nothing is written outside
  * the output, every element of it is written, inputs stay as they are, scratch and workspace may
- * begin with anything, and units do not depend on each other. WF_OP=name runs the rows of one op.
+ * begin with anything, and units do not depend on each other. ONLY_OP=name runs the rows of one op.
  */
 #include <criterion/criterion.h>
 
@@ -184,7 +184,7 @@ static void check_step(const op_case *c, const wf_program *p, const wf_step *s)
 
 static void check_rows(const char *kernels)
 {
-    const char *only = getenv("WF_OP");
+    const char *only = getenv("ONLY_OP");
     wf_runtime *rt = op_runtime(1, kernels, "");
     cr_assert(rt, "%s", wf_error());
     for (const op_case *c = op_cases; c->op; c++) {
