@@ -29,7 +29,7 @@ static wf_status make_room(wf_lines *l)
     l->end -= l->begin;
     l->begin = 0;
     if (l->end < l->room) return WF_OK;
-    if (l->room > WF_LINE_LIMIT)
+    if (l->room >= WF_LINE_LIMIT)
         return wf_file_error(WF_EFORMAT, l->path, l->number, "expected a line of at most %d bytes",
                              WF_LINE_LIMIT);
     char *grown = realloc(l->buffer, 2 * l->room);
