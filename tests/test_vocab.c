@@ -120,6 +120,7 @@ Test(vocab, tokens_are_those_of_bert)
          "c",
          " abc"},
         {"xqzxqz", " x~##q~##z~##x~##q~##z"},
+        {"playж play", " [UNK] play"},
     };
     wf_vocab *v = sample_vocab();
     for (size_t i = 0; i < COUNT(cases); i++) expect_tokens(v, cases[i][0], cases[i][1]);
