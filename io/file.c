@@ -23,28 +23,30 @@ static void trim_utf8(char *text)
     if (n - i + 1 < want) text[i - 1] = 0;
 }
 
+/* "path:line: " into text of ERROR_ROOM bytes; its length. Of a long path the end says more. */
+static size_t put_where(char *text, const char *path, int64_t line)
+{
+    size_t n = strlen(path);
+    const char *shown = n > PATH_SHOWN ? path + n - PATH_SHOWN : path;
+    while (shown > path && ((unsigned char)*shown & 0xc0) == 0x80) shown++;
+    const char *dots = shown > path ? "..." : "";
+    int put = line > 0 ? snprintf(text, ERROR_ROOM, "%s%s:%lld: ", dots, shown, (long long)line)
+                       : snprintf(text, ERROR_ROOM, "%s%s: ", dots, shown);
+    return (size_t)put;
+}
+
 wf_status wf_file_error(wf_status s, const char *path, int64_t line, const char *format, ...)
 {
-    char where[PATH_SHOWN + 32] = "", text[ERROR_ROOM], whole[ERROR_ROOM];
-    if (path) { /* of a long path the end says more */
-        size_t n = strlen(path);
-        const char *shown = n > PATH_SHOWN ? path + n - PATH_SHOWN : path;
-        if (line > 0)
-            snprintf(where, sizeof where, "%s%s:%lld: ", shown > path ? "..." : "", shown,
-                     (long long)line);
-        else
-            snprintf(where, sizeof where, "%s%s: ", shown > path ? "..." : "", shown);
-    }
+    char text[ERROR_ROOM];
+    size_t at = path ? put_where(text, path, line) : 0;
     va_list ap;
     va_start(ap, format);
-    vsnprintf(text, sizeof text, format, ap);
+    vsnprintf(text + at, sizeof text - at, format, ap);
     va_end(ap);
-    text[sizeof text - 1 - strlen(where)] = 0;
-    snprintf(whole, sizeof whole, "%s%s", where, text);
-    trim_utf8(whole);
-    for (char *c = whole; *c; c++)
+    trim_utf8(text);
+    for (char *c = text; *c; c++)
         if ((unsigned char)*c < 32 || *c == 127) *c = '?';
-    return wf_error_set(s, "%s", whole);
+    return wf_error_set(s, "%s", text);
 }
 
 static wf_status cannot_write(const char *path)
