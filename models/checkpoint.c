@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "models/checkpoint.h"
 
+#include "io/file.h"
 #include "models/common.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -102,16 +103,16 @@ static wf_status write_one(void *context, const wf_arg *a, const char *value)
 
 bool wf_config_write(const wf_command *c, const void *options, const char *path)
 {
-    struct json j = {.file = fopen(path, "w")};
-    bool ok = j.file != NULL;
-    if (ok) {
+    wf_out out;
+    wf_status s = wf_out_open(&out, path);
+    if (s == WF_OK) {
+        struct json j = {.file = out.file};
         fputc('{', j.file);
         each_fixed(c, options, write_one, &j);
         fputs("\n}\n", j.file);
-        ok = !ferror(j.file);
-        ok &= fclose(j.file) == 0;
+        s = wf_out_commit(&out);
     }
-    return ok || wf_complain(c->name, "%s: cannot be written: %s", path, strerror(errno));
+    return s == WF_OK || wf_complain(c->name, "%s", wf_error());
 }
 
 wf_status wf_number_save(wf_store *s, const char *key, int64_t number)

@@ -101,8 +101,8 @@ static bool append(wf_tokens *t, const wf_vocab *v, const char *token)
 static bool read_sentence(filler *f)
 {
     char *text = join(&f->o->words);
-    bool ok = text && append(&f->tokens, f->vocab, "[CLS]") &&
-              append(&f->tokens, f->vocab, text) && append(&f->tokens, f->vocab, "[SEP]");
+    bool ok = text && append(&f->tokens, f->vocab, "[CLS]") && append(&f->tokens, f->vocab, text) &&
+              append(&f->tokens, f->vocab, "[SEP]");
     free(text);
     if (!ok) return text ? fail() : wf_complain(command_name, "out of memory");
     f->picks = calloc((size_t)f->tokens.n, sizeof *f->picks);

@@ -2,9 +2,9 @@
  * Batches for a masked language model (Devlin et al. 2019): sequences in an order that is new every
  * epoch, one behind the other in a fixed number of tokens, words of them masked.
  *
- * One uniform draw r a word: r < 0.12, all its tokens become [MASK]; r < 0.135, they stay; r < 0.15,
- * each becomes a random id from 1 on. These are to be predicted, the others are not. [CLS], [SEP],
- * [PAD] and [MASK] are never chosen.
+ * One uniform draw r a word: r < 0.12, all its tokens become [MASK]; r < 0.135, they stay; r <
+ * 0.15, each becomes a random id from 1 on. These are to be predicted, the others are not. [CLS],
+ * [SEP], [PAD] and [MASK] are never chosen.
  *
  * All random numbers are functions of the seed, the epoch, the sequence and the place in it, so
  * that epoch and position say all that there is to say about where a run stands.
@@ -34,8 +34,8 @@ typedef struct wf_mlm {
     int64_t *order, ordered; /* the order of epoch "ordered" */
 
     /* The batch. */
-    int32_t *ids;            /* [batch], [PAD] at the end */
-    int32_t *offsets;        /* [rows + 1], the last one repeated */
+    int32_t *ids;               /* [batch], [PAD] at the end */
+    int32_t *offsets;           /* [rows + 1], the last one repeated */
     int32_t *picks_at, *labels; /* [picks], 0 and -1 where unused */
     int64_t n_rows, n_tokens, n_labels;
     int64_t dropped; /* predictions that did not fit, in all batches so far */
