@@ -90,6 +90,7 @@ bool wf_pretrain_loop(wf_pretrain *p)
     const wf_pretrain_options *o = p->o;
     double limit = isnan(o->minutes) ? 0 : 60 * o->minutes;
     wf_progress progress = wf_progress_new(p->step, o->steps, o->show_every, limit);
+    if (p->step == 0 && !evaluate(p, &progress)) return false; /* what there is to improve */
     while (p->step < o->steps && !wf_stop_asked()) {
         if (!step(p, &progress)) return false;
         if (p->step % o->eval_every == 0 && !evaluate(p, &progress)) return false;

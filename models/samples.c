@@ -36,13 +36,22 @@ static void add_line(wf_samples *s, const int32_t *id, int64_t n, wf_special spe
     s->offsets[++s->n_rows] = (int32_t)s->n_tokens;
 }
 
+/* The longest of a share of the sequences: the rest of a document may be a word or two. */
+static const wf_sequence *longest(const wf_sequences *from, int64_t lo, int64_t hi)
+{
+    const wf_sequence *best = &from->item[lo];
+    for (int64_t i = lo; i < hi && best->size < WF_SAMPLE_LEN - 2; i++)
+        if (from->item[i].size > best->size) best = &from->item[i];
+    return best;
+}
+
 void wf_samples_choose(wf_samples *s, const wf_corpus *c, const wf_vocab *v)
 {
     *s = (wf_samples){0};
     const wf_sequences *from = &c->held_out;
     int64_t most = from->n < WF_SAMPLES ? from->n : WF_SAMPLES;
     for (int64_t i = 0; i < most; i++) {
-        const wf_sequence *q = &from->item[i * from->n / most];
+        const wf_sequence *q = longest(from, i * from->n / most, (i + 1) * from->n / most);
         add_line(s, c->tokens.id + q->first, q->size, wf_vocab_special(v));
     }
 }
