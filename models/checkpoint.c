@@ -132,7 +132,7 @@ int64_t wf_number_load(const wf_store *s, const char *key)
     return end == text || *end || errno || n < 0 ? -1 : n;
 }
 
-static bool is_weight(const char *name)
+bool wf_is_weight(const char *name)
 {
     return strncmp(name, "opt/", 4) != 0 && strncmp(name, "run/", 4) != 0;
 }
@@ -145,7 +145,7 @@ wf_status wf_weights_save(const wf_store *s, const wf_command *c, const void *op
     wf_status status = wf_config_save(c, options, weights);
     for (int i = 0; i < wf_store_count(s) && status == WF_OK; i++) {
         const char *name = wf_store_name(s, i);
-        if (!is_weight(name)) continue;
+        if (!wf_is_weight(name)) continue;
         wf_dtype dtype;
         wf_shape shape;
         const void *data = wf_store_data(s, name, &dtype, &shape);

@@ -11,9 +11,8 @@ static bool complain_of_loss(const wf_pretrain *p, double loss)
     if (p->saved >= 0)
         snprintf(kept, sizeof kept, "the checkpoint of step %lld stays", (long long)p->saved);
     return wf_complain(p->command.name,
-                       "step %lld: the loss is %g, expected a finite number; %s (try a smaller "
-                       "--lr, or --clip 1)",
-                       (long long)p->step, loss, kept);
+                       "step %lld: the loss is %s; %s (try a smaller --lr, or --clip 1)",
+                       (long long)p->step, isnan(loss) ? "not a number" : "infinite", kept);
 }
 
 /* JSON has no infinity: only finite numbers may be logged. */

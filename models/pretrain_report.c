@@ -41,7 +41,7 @@ void wf_pretrain_begin(const wf_pretrain *p)
            grouped(c->train.tokens, b));
     printf("%s documents, %s tokens held out\n", grouped(c->held_out.documents, a),
            grouped(c->held_out.tokens, b));
-    printf("model   %lld layers of width %lld, %s tokens: %s parameters\n", (long long)m->layers,
+    printf("model   layers %lld, width %lld, vocabulary %s: %s parameters\n", (long long)m->layers,
            (long long)m->width, grouped(m->vocab, a), grouped(wf_gau_parameters(m), b));
     printf("steps   of up to %lld tokens, %s at %g, %d thread%s with %s\n", (long long)p->o->batch,
            optimizers[p->o->training.optimizer], p->training.lr, wf_runtime_threads(p->rt),

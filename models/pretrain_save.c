@@ -42,19 +42,22 @@ bool wf_pretrain_resume(wf_pretrain *p)
     const wf_store *s = p->store;
     if (wf_store_load(p->store, p->checkpoint) != WF_OK) return wf_pretrain_fail(p);
     if (!wf_config_same(&p->command, p->o, s, p->checkpoint)) return false;
+    int64_t step = wf_number_load(s, "progress/step");
+    int64_t epoch = wf_number_load(s, "progress/epoch");
+    int64_t position = wf_number_load(s, "progress/position");
+    int64_t course = wf_number_load(s, "progress/course");
+    if (step < 0 || epoch < 0 || position < 0 || course < 0)
+        return wf_complain(p->command.name, "%s: expected the progress of a run in its metadata",
+                           p->checkpoint);
     if (!same_digest(p, "vocab", wf_vocab_digest(p->vocab)) ||
         !same_digest(p, "text", p->corpus.digest))
         return false;
-    int64_t course = wf_number_load(s, "progress/course"),
-            step = wf_number_load(s, "progress/step");
-    int64_t epoch = wf_number_load(s, "progress/epoch");
-    int64_t position = wf_number_load(s, "progress/position");
     if (course != course_of(p))
         return wf_complain(p->command.name, "--steps: %s was made for %lld, got %lld",
                            p->checkpoint, (long long)course, (long long)p->o->steps);
-    if (step < 0 || epoch < 0 || position < 0 || position > p->corpus.train.n)
-        return wf_complain(p->command.name, "%s: expected the progress of a run in its metadata",
-                           p->checkpoint);
+    if (position > p->corpus.train.n)
+        return wf_complain(p->command.name, "%s: expected a position of at most %lld, got %lld",
+                           p->checkpoint, (long long)p->corpus.train.n, (long long)position);
     p->step = p->saved = step;
     wf_mlm_seek(&p->data, epoch, position);
     wf_curve_load(&p->losses, s, "loss");
@@ -71,11 +74,6 @@ bool wf_pretrain_check_whole(const wf_pretrain *p, int tensors_before)
 
 /* ---- weights of another run ---- */
 
-static bool is_weight(const char *name)
-{
-    return strncmp(name, "opt/", 4) != 0 && strncmp(name, "run/", 4) != 0;
-}
-
 /* Every weight of the model must be in the file, in its shape. */
 bool wf_pretrain_init(wf_pretrain *p)
 {
@@ -84,7 +82,7 @@ bool wf_pretrain_init(wf_pretrain *p)
     if (!ok) wf_pretrain_fail(p);
     for (int i = 0; ok && i < wf_store_count(p->store); i++) {
         const char *name = wf_store_name(p->store, i);
-        if (!is_weight(name)) continue;
+        if (!wf_is_weight(name)) continue;
         wf_dtype dtype;
         wf_shape shape;
         const void *data = wf_store_data(from, name, &dtype, &shape);
