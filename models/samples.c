@@ -22,7 +22,6 @@ static void add_pick(wf_samples *s, int64_t at, int32_t mask)
 
 static void add_line(wf_samples *s, const int32_t *id, int64_t n, wf_special special)
 {
-    if (n > WF_SAMPLE_LEN - 2) n = WF_SAMPLE_LEN - 2;
     int64_t lo = s->n_tokens + 1, before = s->n_picks, first = PERIOD / 2 - s->n_rows % 2;
     s->ids[lo - 1] = special.cls;
     memcpy(s->ids + lo, id, (size_t)n * sizeof *id);
@@ -36,24 +35,35 @@ static void add_line(wf_samples *s, const int32_t *id, int64_t n, wf_special spe
     s->offsets[++s->n_rows] = (int32_t)s->n_tokens;
 }
 
-/* The longest of a share of the sequences: the rest of a document may be a word or two. */
-static const wf_sequence *longest(const wf_sequences *from, int64_t lo, int64_t hi)
+/* Tokens that can be shown: up to the first unknown one. */
+static int64_t clear_size(const wf_tokens *t, const wf_sequence *q, int32_t unknown)
 {
-    const wf_sequence *best = &from->item[lo];
-    for (int64_t i = lo; i < hi && best->size < WF_SAMPLE_LEN - 2; i++)
-        if (from->item[i].size > best->size) best = &from->item[i];
-    return best;
+    int64_t n = 0, most = WF_SAMPLE_LEN - 2;
+    while (n < q->size && n < most && t->id[q->first + n] != unknown) n++;
+    return n;
+}
+
+/* The one with most to show, of a share of the sequences: the rest of a document may be a word. */
+static void add_best(wf_samples *s, const wf_corpus *c, int64_t lo, int64_t hi, wf_special special)
+{
+    const wf_sequence *best = NULL;
+    int64_t size = 0;
+    for (int64_t i = lo; i < hi && size < WF_SAMPLE_LEN - 2; i++) {
+        const wf_sequence *q = &c->held_out.item[i];
+        int64_t n = clear_size(&c->tokens, q, special.unk);
+        if (n <= size) continue;
+        best = q;
+        size = n;
+    }
+    if (best) add_line(s, c->tokens.id + best->first, size, special);
 }
 
 void wf_samples_choose(wf_samples *s, const wf_corpus *c, const wf_vocab *v)
 {
     *s = (wf_samples){0};
-    const wf_sequences *from = &c->held_out;
-    int64_t most = from->n < WF_SAMPLES ? from->n : WF_SAMPLES;
-    for (int64_t i = 0; i < most; i++) {
-        const wf_sequence *q = longest(from, i * from->n / most, (i + 1) * from->n / most);
-        add_line(s, c->tokens.id + q->first, q->size, wf_vocab_special(v));
-    }
+    int64_t n = c->held_out.n, most = n < WF_SAMPLES ? n : WF_SAMPLES;
+    for (int64_t i = 0; i < most; i++)
+        add_best(s, c, i * n / most, (i + 1) * n / most, wf_vocab_special(v));
 }
 
 wf_status wf_samples_guess(const wf_samples *s, int32_t *guess, const wf_gau_config *c,
