@@ -18,7 +18,7 @@
 
 typedef struct work {
     const char *name;
-    int64_t batch, time; /* MLP: batch, inputs */
+    int64_t batch, time;                       /* MLP: batch, inputs */
     int64_t width, expand, key, layers, vocab; /* MLP: expand = hidden, vocab = classes */
 } work;
 
@@ -56,13 +56,19 @@ static uint32_t next(void)
 static wf_graph *declare_gau(const work *w)
 {
     wf_graph *g = wf_graph_new();
-    wf_gau_config c = {.layers = w->layers, .width = w->width, .expand = w->expand, .key = w->key,
-                       .vocab = w->vocab, .min_len = 1, .eps = 1e-12f};
+    wf_gau_config c = {.layers = w->layers,
+                       .width = w->width,
+                       .expand = w->expand,
+                       .key = w->key,
+                       .vocab = w->vocab,
+                       .min_len = 1,
+                       .eps = 1e-12f};
     int64_t picks = w->batch * w->time * 15 / 100;
     wf_gau_batch batch = wf_gau_packed(g, false);
     wf_node *pick = wf_input(g, "picks", WF_I32, WF_SHAPE(picks));
     wf_node *label = wf_input(g, "labels", WF_I32, WF_SHAPE(picks));
-    wf_node *bias = wf_param(g, "bias", WF_SHAPE(w->vocab), (wf_role){.kind = WF_BIAS}, (wf_init){0});
+    wf_node *bias =
+        wf_param(g, "bias", WF_SHAPE(w->vocab), (wf_role){.kind = WF_BIAS}, (wf_init){0});
     wf_node *logits = wf_add(wf_gau_logits(wf_gau(g, &c, &batch), pick, &c), bias);
     wf_node *loss = wf_output(wf_cross_entropy(logits, label, -1), "loss");
     wf_minimize(loss, &wf_lion, &(wf_lion_hyper){.beta1 = 0.9f, .beta2 = 0.99f, .decay = 0.01f},
@@ -164,8 +170,7 @@ static void bench(const work *w, int steps, const char *file)
     }
     wf_size_value sizes[] = {{"tokens", w->batch * w->time}, {"rows", w->batch}, {NULL, 0}};
     wf_graph *g = w->layers ? declare_gau(w) : declare_mlp(w);
-    check(wf_compile(&p, g, store, rt,
-                     &(wf_compile_options){.sizes = w->layers ? sizes : NULL}));
+    check(wf_compile(&p, g, store, rt, &(wf_compile_options){.sizes = w->layers ? sizes : NULL}));
     if (w->layers)
         bind_gau(p, w, given);
     else

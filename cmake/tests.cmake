@@ -2,6 +2,7 @@
 # does not start under ThreadSanitizer. Further files of tests/ are what the tests share.
 
 wf_program(race tests SOURCES tests/race.c LIBRARIES weft_inside)
+target_include_directories(race PRIVATE ${WF_INCLUDES})
 wf_test(race COMMAND race LABELS race)
 if(WF_SANITIZE MATCHES thread)
     return()

@@ -77,6 +77,7 @@ wf_status wf_out_open(wf_out *o, const char *path)
     if (o->file) return WF_OK;
     wf_status s = cannot_write(path);
     if (fd >= 0) close(fd);
+    if (fd >= 0 && o->part) unlink(o->part);
     forget(o);
     return s;
 }
