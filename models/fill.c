@@ -143,7 +143,7 @@ static bool show(filler *f)
     for (int64_t i = 0; i < f->n_picks; i++) {
         const float *p = f->guess + i * f->config.vocab;
         wf_guess_best(p, f->vocab, top, best);
-        printf("[MASK] %lld\n", (long long)(i + 1));
+        printf("[MASK] %lld\n", (long long)i + 1);
         for (int64_t k = 0; k < top && best[k] >= 0; k++)
             printf("  %6.2f %%  %s\n", 100 * (double)p[best[k]], wf_vocab_token(f->vocab, best[k]));
         if (best[0] < 0) continue;

@@ -7,13 +7,13 @@
 void wf_pretrain_log(const wf_pretrain *p, const char *event, const char *format, ...)
 {
     if (!p->log) return;
+    fprintf(p->log, "{\"event\": \"%s\", ", event);
     va_list args;
     va_start(args, format);
-    fprintf(p->log, "{\"event\": \"%s\", ", event);
     vfprintf(p->log, format, args);
+    va_end(args);
     fputs("}\n", p->log);
     fflush(p->log);
-    va_end(args);
 }
 
 /* "1234567" -> "1,234,567" */
