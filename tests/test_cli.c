@@ -284,6 +284,16 @@ Test(cli, a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint)
 #undef WILD
 }
 
+Test(cli, a_trained_model_knows_the_alphabet)
+{
+    outcome o = weft(TRAIN "--text text.txt --out abc --width 32 --expand 64 --key 16 --batch 256 "
+                           "--warmup 10 --lr 0.01 --dropout 0 --steps 400 --eval-every 400 "
+                           "--show-every 400");
+    cr_expect_eq(o.code, 0, "code %d: %s", o.code, o.err);
+    o = weft("gau fill --model abc --top 1 a b c [MASK] e f g h [MASK] j");
+    cr_expect(strstr(o.out, "a b c [d] e f g h [i] j"), "got: %s", o.out);
+}
+
 Test(cli, fill_refuses_what_it_cannot_fill)
 {
     cr_expect_eq(weft(TRAIN "--text text.txt --steps 1 --out old").code, 0);
