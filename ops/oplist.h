@@ -8,7 +8,7 @@
     /* reduce.c */ OP(sum) OP(mean) OP(max_over) OP(logsumexp) OP(norm)
     /* cumsum.c */ OP(cumsum)
     /* cast.c */ OP(cast) OP(stop_gradient)
-    /* matmul.c, linear.c */ OP(matmul) OP(linear) OP(linear_store)
+    /* matmul.c, linear.c (kernel: product.c) */ OP(matmul) OP(linear) OP(linear_store)
     /* view.c */ OP(reshape) OP(transpose) OP(broadcast) OP(slice) OP(copy)
     /* concat.c */ OP(concat) OP(pad)
     /* gather.c */ OP(gather) OP(scatter_rows) OP(one_hot)
