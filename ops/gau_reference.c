@@ -111,7 +111,8 @@ static float *d_of(const row_view *v, int64_t i)
 }
 
 /* dU, dV of the row's keys, and dS' into ds; a: weights before dropout. */
-static void weight_gradients(const row_view *v, const double *x, const double *a, double *ds)
+static void weight_gradients(const row_view *v, const double *x, const double *a, double *ds,
+                             double *dy)
 {
     const wf_gau_attr *k = v->a;
     const float *p = p_of(v, v->row % v->g->n);
@@ -119,14 +120,15 @@ static void weight_gradients(const row_view *v, const double *x, const double *a
     const float *dg = (const float *)v->c->in[6].data + v->row * v->g->e;
     float *d = d_of(v, v->row % v->g->n);
     double along = 0;
-    for (int64_t t = 0; t < v->g->e; t++)
+    for (int64_t t = 0; t < v->g->e; t++) {
         d[k->u + t] = (float)((double)dg[t] * (double)y[t] * silu_slope((double)p[k->u + t]));
+        dy[t] = (double)dg[t] * silu((double)p[k->u + t]);
+    }
     for (int64_t j = v->k.from; j < v->k.to; j++) {
         double mask = kept(v, j), da = 0;
         for (int64_t t = 0; t < v->g->e; t++) {
-            double dy = (double)dg[t] * silu((double)p[k->u + t]);
-            da += dy * silu((double)p_of(v, j)[k->v + t]);
-            d_of(v, j)[k->v + t] += (float)(a[j] * mask * dy);
+            da += dy[t] * silu((double)p_of(v, j)[k->v + t]);
+            d_of(v, j)[k->v + t] += (float)(a[j] * mask * dy[t]);
         }
         ds[j] = da * mask;
         along += ds[j] * a[j];
@@ -164,7 +166,7 @@ void wf_gau_reference_grad(const wf_call *c, const wf_gau_shape *g, int64_t item
         row_view v = view_row(c, g, item * g->n + i);
         scores(&v, x);
         weigh(&v, x, weights);
-        weight_gradients(&v, x, weights, ds);
+        weight_gradients(&v, x, weights, ds, ds + g->n);
         score_gradients(&v, ds, dq, dk);
         float *d = d_of(&v, i);
         wf_gau_turn_back(c, g, v.row, c->in[1].data, dq, d + a->z, d + g->width);
