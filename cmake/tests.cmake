@@ -2,6 +2,7 @@
 # does not start under ThreadSanitizer. Further files of tests/ are what the tests share.
 
 wf_program(race tests SOURCES tests/race.c LIBRARIES weft_inside)
+target_include_directories(race PRIVATE ${WF_INCLUDES})
 wf_test(race COMMAND race LABELS race)
 if(WF_SANITIZE MATCHES thread)
     return()
@@ -25,6 +26,10 @@ foreach(header weft op)
                     -DWF_HEADER=<weft/${header}.h> ${PROJECT_SOURCE_DIR}/tests/headers.c)
     endforeach()
 endforeach()
+
+wf_program(wf_docs docs SOURCES docs/wf_docs.c LIBRARIES weft_inside)
+target_include_directories(wf_docs PRIVATE ${WF_INCLUDES})
+wf_test(docs LABELS house COMMAND bash ${PROJECT_SOURCE_DIR}/tests/docs.sh $<TARGET_FILE:wf_docs>)
 
 foreach(script layers size)
     wf_test(${script} LABELS house COMMAND bash ${PROJECT_SOURCE_DIR}/tests/${script}.sh)

@@ -1,4 +1,5 @@
 /* The only list of built-in ops. Each file below defines the descriptors of its lines. */
+/* clang-format off */
 /* leaf.c */ OP(input) OP(constant) OP(param) OP(state) OP(extent) OP(iota)
 /* unary.c */ OP(neg) OP(abs) OP(sign) OP(exp) OP(expm1) OP(log) OP(log1p) OP(sqrt) OP(rsqrt)
 OP(square) OP(reciprocal) OP(sin) OP(cos) OP(tanh) OP(erf) OP(sigmoid) OP(softplus) OP(silu)
