@@ -13,11 +13,12 @@
 
 enum { PASSES = 7, FMA_UNITS = 32, FMA_ROUNDS = 100000, BLOCK = 1 << 16 };
 
-typedef struct streams {
+struct wf_streams {
     const wf_vec *v;
+    wf_pool *pool;
+    int64_t blocks;
     float *x, *y, *z;
-
-} streams;
+};
 
 static void fma_units(void *ctx, int thread, int64_t lo, int64_t hi)
 {
@@ -31,7 +32,7 @@ static void fma_units(void *ctx, int thread, int64_t lo, int64_t hi)
 /* First touch from the threads themselves, so that memory is near them. */
 static void fill_blocks(void *ctx, int thread, int64_t lo, int64_t hi)
 {
-    const streams *s = ctx;
+    const wf_streams *s = ctx;
     int64_t n = (hi - lo) * BLOCK;
     (void)thread;
     s->v->fill(n, s->x + lo * BLOCK, 0);
@@ -41,7 +42,7 @@ static void fill_blocks(void *ctx, int thread, int64_t lo, int64_t hi)
 
 static void read_blocks(void *ctx, int thread, int64_t lo, int64_t hi)
 {
-    const streams *s = ctx;
+    const wf_streams *s = ctx;
     volatile float keep;
     (void)thread;
     keep = s->v->max_of((hi - lo) * BLOCK, s->x + lo * BLOCK);
@@ -50,14 +51,14 @@ static void read_blocks(void *ctx, int thread, int64_t lo, int64_t hi)
 
 static void copy_blocks(void *ctx, int thread, int64_t lo, int64_t hi)
 {
-    const streams *s = ctx;
+    const wf_streams *s = ctx;
     (void)thread;
     s->v->scale((hi - lo) * BLOCK, s->y + lo * BLOCK, s->x + lo * BLOCK, 1);
 }
 
 static void triad_blocks(void *ctx, int thread, int64_t lo, int64_t hi)
 {
-    const streams *s = ctx;
+    const wf_streams *s = ctx;
     (void)thread;
     s->v->axpby((hi - lo) * BLOCK, s->x + lo * BLOCK, 3, s->y + lo * BLOCK, 1, s->z + lo * BLOCK);
 }
@@ -75,7 +76,7 @@ static double best_of(wf_pool *p, int64_t n,
     return 1e-9 * (double)best;
 }
 
-/* Floats of an array: four times the last cache, between 64 and 512 MiB. */
+/* Of an array: four times the last cache, between 64 and 512 MiB. */
 static int64_t stream_blocks(void)
 {
     long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
@@ -83,26 +84,38 @@ static int64_t stream_blocks(void)
     return bytes / (BLOCK * (int64_t)sizeof(float));
 }
 
-static wf_status measure_streams(wf_roofline *r, wf_pool *p)
+wf_streams *wf_streams_new(wf_runtime *rt)
 {
-    int64_t n = stream_blocks();
-    size_t bytes = (size_t)n * BLOCK * sizeof(float);
-    streams s = {.v = wf_vec_get(),
-                 .x = aligned_alloc(64, bytes),
-                 .y = aligned_alloc(64, bytes),
-                 .z = aligned_alloc(64, bytes)};
-    bool ok = s.x && s.y && s.z;
-    if (ok) {
-        double array = 1e-9 * (double)bytes;
-        wf_pool_for(p, n, 1, fill_blocks, &s);
-        r->read = array / best_of(p, n, read_blocks, &s);
-        r->copy = 2 * array / best_of(p, n, copy_blocks, &s);
-        r->triad = 3 * array / best_of(p, n, triad_blocks, &s);
+    wf_streams *s = calloc(1, sizeof *s);
+    int64_t blocks = stream_blocks();
+    size_t bytes = (size_t)blocks * BLOCK * sizeof(float);
+    if (s) {
+        *s = (wf_streams){.v = wf_vec_get(), .pool = rt->pool, .blocks = blocks};
+        s->x = aligned_alloc(64, bytes);
+        s->y = aligned_alloc(64, bytes);
+        s->z = aligned_alloc(64, bytes);
     }
-    free(s.x);
-    free(s.y);
-    free(s.z);
-    return ok ? WF_OK : wf_error_set(WF_ENOMEM, "out of memory for streams of %zu bytes", bytes);
+    if (!s || !s->x || !s->y || !s->z) {
+        wf_error_set(WF_ENOMEM, "out of memory for three streams of %zu bytes", bytes);
+        wf_streams_free(s);
+        return NULL;
+    }
+    wf_pool_for(s->pool, blocks, 1, fill_blocks, s);
+    return s;
+}
+
+void wf_streams_free(wf_streams *s)
+{
+    if (!s) return;
+    free(s->x);
+    free(s->y);
+    free(s->z);
+    free(s);
+}
+
+void wf_streams_sweep(const wf_streams *s)
+{
+    wf_pool_for(s->pool, s->blocks, 1, read_blocks, (void *)s);
 }
 
 wf_status wf_roofline_measure(wf_roofline *r, wf_runtime *rt)
@@ -111,7 +124,14 @@ wf_status wf_roofline_measure(wf_roofline *r, wf_runtime *rt)
     const wf_fma *f = wf_fma_find(r->isa);
     double seconds = best_of(rt->pool, FMA_UNITS, fma_units, (void *)f);
     r->gflops = 1e-9 * f->flops * FMA_UNITS * FMA_ROUNDS / seconds;
-    return measure_streams(r, rt->pool);
+    wf_streams *s = wf_streams_new(rt);
+    if (!s) return WF_ENOMEM;
+    double array = 1e-9 * (double)(s->blocks * BLOCK) * sizeof(float);
+    r->read = array / best_of(rt->pool, s->blocks, read_blocks, s);
+    r->copy = 2 * array / best_of(rt->pool, s->blocks, copy_blocks, s);
+    r->triad = 3 * array / best_of(rt->pool, s->blocks, triad_blocks, s);
+    wf_streams_free(s);
+    return WF_OK;
 }
 
 double wf_roofline_gbs(const wf_roofline *r)

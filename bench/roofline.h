@@ -14,6 +14,13 @@ typedef struct wf_roofline {
     double read, copy, triad; /* GB/s far beyond the caches; what the loop names is counted */
 } wf_roofline;
 
+/* Arrays far beyond the caches. NULL: wf_error(). */
+typedef struct wf_streams wf_streams;
+wf_streams *wf_streams_new(wf_runtime *rt);
+void wf_streams_free(wf_streams *s);
+/* Read so much that everything else leaves the caches. */
+void wf_streams_sweep(const wf_streams *s);
+
 /* Takes some seconds and memory of twelve times the last cache, which it gives back. */
 wf_status wf_roofline_measure(wf_roofline *r, wf_runtime *rt);
 /* The best of the three streams. */
