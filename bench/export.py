@@ -1,7 +1,7 @@
 """Export the start of a reference workload for bench_step: export.py PEERS MODE NAME OUT.
 
-PEERS holds workloads_torch.py and workloads_jax.py; MODE is torch or jax. Weights and data are those
-that the script itself drew; names and layouts become ours.
+PEERS holds workloads_torch.py and workloads_jax.py; MODE is torch or jax. Weights and data are
+those that the script itself drew; names and layouts become ours.
 """
 import sys
 
