@@ -20,8 +20,13 @@ AVX2 = {"WF_ISA": "avx2", "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "
         "XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}
 
 
+class Parser(argparse.ArgumentParser):
+    def error(self, message):  # one line, as all of Weft's programs do
+        self.exit(2, f"compare: {message}\n")
+
+
 def arguments():
-    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    a = Parser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     a.add_argument("works", nargs="*", default=WORKS, metavar="WORK", help=", ".join(WORKS))
     a.add_argument("--peers", required=True, metavar="DIR", help="run_torch.py, run_jax.py, ...")
     a.add_argument("--python", default=sys.executable, help="one that has the peers' packages")
@@ -38,7 +43,7 @@ def arguments():
         if work not in WORKS:
             a.error(f"{work}: no such workload, expected some of {', '.join(WORKS)}")
     for mode in o.modes.split(","):
-        if mode.split("+")[0] not in MODES:
+        if mode not in MODES:
             a.error(f"{mode}: no such mode, expected some of {', '.join(MODES)}")
     if not os.path.isdir(o.peers):
         a.error(f"{o.peers}: no such folder")
