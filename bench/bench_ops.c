@@ -150,7 +150,7 @@ int main(int argc, char **argv)
         .groups = {{args, sizeof args / sizeof *args, 0}},
         .rest = "OP",
         .rest_offset = offsetof(options, ops)};
-    options o;
+    options o = {0};
     int code = wf_args_parse(&command, argc, argv, &o);
     if (code >= 0) return code;
     for (int i = 0; i < o.ops.n; i++)

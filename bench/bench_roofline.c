@@ -36,7 +36,7 @@ int main(int argc, char **argv)
     static const wf_command command = {.name = "bench_roofline",
                                        .doc = "Measure what this machine can do at most.",
                                        .groups = {{args, sizeof args / sizeof *args, 0}}};
-    options o;
+    options o = {0};
     int code = wf_args_parse(&command, argc, argv, &o);
     if (code >= 0) return code;
     return measure(1, o.json) && measure(0, o.json) ? WF_DONE : WF_FAILED;

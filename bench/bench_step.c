@@ -283,7 +283,11 @@ static bool bench_apart(const options *o, const work *w)
         bench(o, w);
         exit(0);
     }
-    return child > 0 && waitpid(child, &status, 0) == child && status == 0;
+    if (child < 0 || waitpid(child, &status, 0) != child)
+        return wf_complain("bench_step", "%s: no process for it", w->name);
+    if (WIFSIGNALED(status))
+        return wf_complain("bench_step", "%s: killed by signal %d", w->name, WTERMSIG(status));
+    return status == 0;
 }
 
 static const work *find_work(const char *name)
@@ -304,7 +308,7 @@ int main(int argc, char **argv)
         .groups = {{args, sizeof args / sizeof *args, 0}},
         .rest = "NAME",
         .rest_offset = offsetof(options, names)};
-    options o;
+    options o = {0};
     int code = wf_args_parse(&command, argc, argv, &o);
     if (code >= 0) return code;
     for (int i = 0; i < o.names.n; i++)

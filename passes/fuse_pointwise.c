@@ -199,7 +199,8 @@ static bool is_crossed(const wf_node *e, const wf_node *f)
 /* Two stores of one shape that read the same large tensor read it once together. */
 static bool fuse_pair(wf_node *e, wf_node *f)
 {
-    if (f->op != &wf_op_pointwise_store || !wf_shape_equal(&e->shape, &f->shape)) return false;
+    if (e->op != &wf_op_pointwise_store || f->op != &wf_op_pointwise_store) return false;
+    if (!wf_shape_equal(&e->shape, &f->shape)) return false;
     if (is_crossed(e, f) || is_crossed(f, e)) return false;
     bool shared = false;
     for (int i = 0; i < e->n_in; i++)
