@@ -24,7 +24,9 @@ static void update_all(wf_graph *g, wf_node *request, int n, wf_node *const p[],
 {
     const wf_minimize_attr *a = request->attr;
     wf_node *lr = request->in[1];
-    for (int i = 0; i < n; i++) dp[i] = wf_gradient(request->in[0], p[i]);
+    /* Not wf_gradient, which looks for a way from p to the loss in the order of births: fusions
+     * have broken that order, and trained() has walked the way. */
+    for (int i = 0; i < n; i++) dp[i] = wf_apply2(&wf_op_gradient, NULL, request->in[0], p[i]);
     if (a->options.clip_norm > 0 && n > 0) {
         wf_node *f = clip_factor(g, n, dp, a->options.clip_norm);
         for (int i = 0; i < n; i++) dp[i] = wf_mul(dp[i], f);
