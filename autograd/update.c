@@ -14,8 +14,7 @@
 static wf_node *clip_factor(wf_graph *g, int n, wf_node *const dp[], float clip)
 {
     wf_node *total = wf_sum(wf_square(dp[0]), WF_ALL, false);
-    for (int i = 1; i < n; i++)
-        total = wf_add(total, wf_sum(wf_square(dp[i]), WF_ALL, false));
+    for (int i = 1; i < n; i++) total = wf_add(total, wf_sum(wf_square(dp[i]), WF_ALL, false));
     wf_node *norm = wf_shift(wf_sqrt(total), 1e-6f);
     return wf_min(wf_constant(g, 1.0f), wf_div(wf_constant(g, clip), norm));
 }
@@ -24,9 +23,8 @@ static void update_all(wf_graph *g, wf_node *request, int n, wf_node *const p[],
 {
     const wf_minimize_attr *a = request->attr;
     wf_node *lr = request->in[1];
-    /* Not wf_gradient, which looks for a way from p to the loss in the order of births: fusions
-     * have broken that order, and trained() has walked the way. */
-    for (int i = 0; i < n; i++) dp[i] = wf_apply2(&wf_op_gradient, NULL, request->in[0], p[i]);
+    for (int i = 0; i < n; i++)
+        dp[i] = wf_apply2(&wf_op_gradient, NULL, request->in[0], p[i]); /* known to exist */
     if (a->options.clip_norm > 0 && n > 0) {
         wf_node *f = clip_factor(g, n, dp, a->options.clip_norm);
         for (int i = 0; i < n; i++) dp[i] = wf_mul(dp[i], f);

@@ -26,13 +26,20 @@ wf_status wf_error_set(wf_status s, const char *format, ...)
 const char *wf_status_name(wf_status s)
 {
     switch (s) {
-    case WF_OK: return "ok";
-    case WF_EMODEL: return "mistake in the model";
-    case WF_ENOMEM: return "out of memory";
-    case WF_EIO: return "input/output";
-    case WF_EFORMAT: return "bad content";
-    case WF_EUNBOUND: return "input not bound";
-    case WF_ELIMIT: return "limit";
+    case WF_OK:
+        return "ok";
+    case WF_EMODEL:
+        return "mistake in the model";
+    case WF_ENOMEM:
+        return "out of memory";
+    case WF_EIO:
+        return "input/output";
+    case WF_EFORMAT:
+        return "bad content";
+    case WF_EUNBOUND:
+        return "input not bound";
+    case WF_ELIMIT:
+        return "limit";
     }
     return "unknown status";
 }

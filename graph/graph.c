@@ -109,8 +109,7 @@ static bool push(wf_graph *g, wf_node ***list, int *n, int *room, wf_node *x)
 }
 
 /* The one place where nodes are born. */
-static wf_node *birth(wf_graph *g, const wf_op *op, const void *attr, int n_in,
-                      wf_node *const in[])
+static wf_node *birth(wf_graph *g, const wf_op *op, const void *attr, int n_in, wf_node *const in[])
 {
     if (g->status != WF_OK) return &g->poison;
     wf_node *y = wf_graph_alloc(g, sizeof *y);
@@ -119,8 +118,13 @@ static wf_node *birth(wf_graph *g, const wf_op *op, const void *attr, int n_in,
     if (g->status != WF_OK) return &g->poison;
     if (copy && attr) memcpy(copy, attr, op->attr_size);
     for (int i = 0; i < n_in; i++) inputs[i] = in[i];
-    *y = (wf_node){.op = op, .graph = g, .scope = g->scope, .attr = copy, .in = inputs,
-                   .n_in = n_in, .id = g->n_nodes};
+    *y = (wf_node){.op = op,
+                   .graph = g,
+                   .scope = g->scope,
+                   .attr = copy,
+                   .in = inputs,
+                   .n_in = n_in,
+                   .id = g->n_nodes};
     if (op->traits & WF_RANDOM) {
         char text[300];
         snprintf(text, sizeof text, "%s#%d", g->scope, g->n_random++);

@@ -37,7 +37,7 @@ struct wf_graph {
 
 /* Births and names. */
 void *wf_graph_alloc(wf_graph *g, size_t bytes); /* zeroed; NULL makes the graph WF_ENOMEM */
-const char *wf_graph_path(wf_graph *g, const char *name); /* name inside the current scope */
+const char *wf_graph_path(wf_graph *g, const char *name);    /* name inside the current scope */
 wf_node *wf_graph_find(const wf_graph *g, const char *path); /* a leaf by its path, or NULL */
 wf_node *wf_leaf_new(wf_graph *g, const wf_op *op, const void *attr, const char *path);
 wf_node *wf_poison(wf_graph *g);

@@ -64,7 +64,8 @@ static char *draw(const wf_graph *cg, bool dot)
             const char *name = g->outputs[i].name;
             int from = number[g->outputs[i].node->id];
             if (dot)
-                wf_text_add(&t, "  o%d [label=\"%s\", shape=note]; n%d -> o%d;\n", i, name, from, i);
+                wf_text_add(&t, "  o%d [label=\"%s\", shape=note]; n%d -> o%d;\n", i, name, from,
+                            i);
             else
                 wf_text_add(&t, "output %s = %%%d\n", name, from);
         }

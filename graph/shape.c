@@ -45,9 +45,9 @@ const char *wf_shape_text(const wf_shape *s, char *text, size_t size)
     size_t n = 0;
     for (int i = 0; i < s->rank && n < size; i++) {
         const char *comma = i ? "," : "[";
-        int k = wf_is_symbol(s->dim[i]) ? snprintf(text + n, size - n, "%s?", comma)
-                                        : snprintf(text + n, size - n, "%s%lld", comma,
-                                                   (long long)s->dim[i]);
+        int k = wf_is_symbol(s->dim[i])
+                    ? snprintf(text + n, size - n, "%s?", comma)
+                    : snprintf(text + n, size - n, "%s%lld", comma, (long long)s->dim[i]);
         n += (size_t)(k > 0 ? k : 0);
     }
     if (n < size) snprintf(text + n, size - n, s->rank ? "]" : "[]");
@@ -58,10 +58,13 @@ size_t wf_dtype_bytes(wf_dtype t)
 {
     switch (t) {
     case WF_F32:
-    case WF_I32: return 4;
+    case WF_I32:
+        return 4;
     case WF_F16:
-    case WF_BF16: return 2;
-    case WF_U8: return 1;
+    case WF_BF16:
+        return 2;
+    case WF_U8:
+        return 1;
     }
     return 0;
 }

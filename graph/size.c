@@ -70,8 +70,8 @@ static int64_t atom_handle(wf_graph *g, struct atom a)
     int i = 0;
     for (; i < s->n_atoms; i++) {
         struct atom *o = &s->atoms[i];
-        bool same = a.name ? o->name && !strcmp(a.name, o->name)
-                           : !o->name && o->a == a.a && o->b == a.b;
+        bool same =
+            a.name ? o->name && !strcmp(a.name, o->name) : !o->name && o->a == a.a && o->b == a.b;
         if (same) break;
     }
     if (i == MAX_ATOMS) {
@@ -158,7 +158,8 @@ bool wf_size_set(wf_graph *g, const char *name, int64_t value)
 const char *wf_size_unknown(const wf_graph *g)
 {
     for (int i = 0; g->sizes && i < g->sizes->n_atoms; i++)
-        if (g->sizes->atoms[i].name && g->sizes->atoms[i].value == 0) return g->sizes->atoms[i].name;
+        if (g->sizes->atoms[i].name && g->sizes->atoms[i].value == 0)
+            return g->sizes->atoms[i].name;
     return NULL;
 }
 

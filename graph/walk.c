@@ -29,7 +29,7 @@ void wf_remove_effect(wf_node *n)
 
 struct walk {
     wf_node **order, **stack;
-    int *next; /* for each node on the stack: which input comes next */
+    int *next;   /* for each node on the stack: which input comes next */
     char *state; /* by id: 0 new, 1 on the stack, 2 done */
     int n;
 };

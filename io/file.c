@@ -25,22 +25,20 @@ static void trim_utf8(char *text)
 
 wf_status wf_file_error(wf_status s, const char *path, int64_t line, const char *format, ...)
 {
-    char where[PATH_SHOWN + 32] = "", text[ERROR_ROOM], whole[ERROR_ROOM];
+    char whole[ERROR_ROOM] = "";
+    size_t at = 0;
     if (path) { /* of a long path the end says more */
         size_t n = strlen(path);
         const char *shown = n > PATH_SHOWN ? path + n - PATH_SHOWN : path;
+        at = (size_t)snprintf(whole, sizeof whole, "%s%s", shown > path ? "..." : "", shown);
         if (line > 0)
-            snprintf(where, sizeof where, "%s%s:%lld: ", shown > path ? "..." : "", shown,
-                     (long long)line);
-        else
-            snprintf(where, sizeof where, "%s%s: ", shown > path ? "..." : "", shown);
+            at += (size_t)snprintf(whole + at, sizeof whole - at, ":%lld", (long long)line);
+        at += (size_t)snprintf(whole + at, sizeof whole - at, ": ");
     }
     va_list ap;
     va_start(ap, format);
-    vsnprintf(text, sizeof text, format, ap);
+    vsnprintf(whole + at, sizeof whole - at, format, ap);
     va_end(ap);
-    text[sizeof text - 1 - strlen(where)] = 0;
-    snprintf(whole, sizeof whole, "%s%s", where, text);
     trim_utf8(whole);
     for (char *c = whole; *c; c++)
         if ((unsigned char)*c < 32 || *c == 127) *c = '?';

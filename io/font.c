@@ -1,6 +1,6 @@
 /*
- * A font of 5 x 7 dots for the printable ASCII characters. A glyph is seven rows from top to bottom;
- * in a row, bit 4 is the leftmost dot.
+ * A font of 5 x 7 dots for the printable ASCII characters. A glyph is seven rows from top to
+ * bottom; in a row, bit 4 is the leftmost dot.
  */
 #include "io/font.h"
 

@@ -1,6 +1,6 @@
 /*
- * Cumulative sum along an axis: y_i = x_0 + ... + x_i; exclusive leaves out x_i; reverse counts from
- * the end. A unit is one line of the axis, summed in double.
+ * Cumulative sum along an axis: y_i = x_0 + ... + x_i; exclusive leaves out x_i; reverse counts
+ * from the end. A unit is one line of the axis, summed in double.
  */
 #include "ops/ops.h"
 

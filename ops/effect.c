@@ -65,20 +65,36 @@ static bool gradient_infer(wf_node *y)
     return true;
 }
 
-/* Mark what x influences: 1 through differentiable ops, 2 only through others; by id. */
+/* What n is to x, given that of its inputs: 0 nothing, 1 a differentiable function, 2 another one.
+ */
+static char influence(const wf_node *n, const char *state, const wf_node **block)
+{
+    char best = 0;
+    for (int j = 0; j < n->n_in; j++) {
+        char s = state[wf_resolve(n->in[j])->id];
+        if (s == 1 && !n->op->grad && !(n->op->traits & WF_REQUEST)) {
+            if (!*block) *block = n;
+            s = 2;
+        }
+        if (s && best != 1) best = s;
+    }
+    return best;
+}
+
+/* Mark all that x influences, by id. A second round is for passes, which leave nodes behind whose
+ * inputs are younger than they are. */
 static const wf_node *mark(const wf_graph *g, const wf_node *x, char *state)
 {
     const wf_node *block = NULL;
     state[x->id] = 1;
-    for (int i = x->id + 1; i < g->n_nodes; i++) {
-        const wf_node *n = g->nodes[i];
-        for (int j = 0; j < n->n_in; j++) {
-            char s = state[n->in[j]->id];
-            if (s == 1 && !n->op->grad && !(n->op->traits & WF_REQUEST)) {
-                if (!block) block = n;
-                s = 2;
-            }
-            if (s && state[n->id] != 1) state[n->id] = s;
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (int i = 0; i < g->n_nodes; i++) {
+            const wf_node *n = g->nodes[i];
+            char s = n == x ? 1 : influence(n, state, &block);
+            if (s == state[n->id]) continue;
+            state[n->id] = s;
+            changed = true;
         }
     }
     return block;
@@ -142,8 +158,8 @@ void wf_minimize(wf_node *loss, const wf_optimizer *optimizer, const void *hyper
     if (options) a.options = *options;
     void *copy = wf_graph_alloc(g, optimizer->hyper_size ? optimizer->hyper_size : 1);
     if (!copy) return;
-    if (optimizer->hyper_size) memcpy(copy, hyper ? hyper : optimizer->defaults,
-                                      optimizer->hyper_size);
+    if (optimizer->hyper_size)
+        memcpy(copy, hyper ? hyper : optimizer->defaults, optimizer->hyper_size);
     a.hyper = copy;
     const char *name = a.options.lr_name ? a.options.lr_name : "lr";
     wf_node *lr = wf_graph_find(g, name);

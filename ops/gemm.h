@@ -24,7 +24,7 @@ typedef struct wf_gemm_shape {
 typedef struct wf_gemm {
     wf_gemm_shape shape;
     void (*run)(const struct wf_gemm *g, const float *a, const float *b, float *c, int64_t count);
-    void *jit; /* libxsmm's kernel, or NULL for the portable one */
+    void (*jit)(void); /* libxsmm's kernel, or NULL for the portable one */
 } wf_gemm;
 
 wf_gemm wf_gemm_get(const wf_gemm_shape *s);
@@ -38,6 +38,11 @@ static inline void wf_gemm_run(const wf_gemm *g, const float *a, const float *b,
 /* The naive triple loop in double precision: what every kernel is tested against. */
 void wf_gemm_reference(const wf_gemm_shape *s, const float *a, const float *b, float *c,
                        int64_t count);
+
+/* The portable kernels, one a level: level_gemm.c. */
+typedef void wf_gemm_fn(const wf_gemm_shape *s, const float *a, const float *b, float *c,
+                        int64_t count);
+extern wf_gemm_fn wf_gemm_avx512, wf_gemm_avx2, wf_gemm_base;
 
 /* Tell libxsmm and the portable kernel which level to use; called with wf_vec_select. */
 void wf_gemm_select(const char *isa);

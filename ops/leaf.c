@@ -56,8 +56,8 @@ static wf_node *constants(wf_graph *g, wf_dtype dtype, wf_shape shape, const voi
     void *copy = wf_graph_alloc(g, bytes);
     if (!copy) return wf_poison(g);
     memcpy(copy, values, bytes);
-    return leaf(g, &wf_op_constant,
-                &(wf_leaf_attr){.dtype = dtype, .shape = shape, .values = copy}, NULL);
+    return leaf(g, &wf_op_constant, &(wf_leaf_attr){.dtype = dtype, .shape = shape, .values = copy},
+                NULL);
 }
 
 wf_node *wf_constants(wf_graph *g, wf_shape shape, const float *values)

@@ -4,8 +4,8 @@
  *   rows   l = max + ln sum e^(x - max) - x_label          (0 where the label does not count)
  *   grad   dx = (e^(x - max) / sum - [i = label]) dl
  *
- * A label counts if it is not "ignore" and lies in 0..c-1. Rows are streamed once for (max, sum) and
- * once for the gradient; the probabilities are never kept.
+ * A label counts if it is not "ignore" and lies in 0..c-1. Rows are streamed once for (max, sum)
+ * and once for the gradient; the probabilities are never kept.
  */
 #include "ops/ops.h"
 

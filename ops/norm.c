@@ -4,8 +4,8 @@
  *   rms_norm    y = x / r, r = sqrt(mean(x^2) + eps)       dx = (dy - y mean(y dy)) / r
  *   layer_norm  y = (x - m) / r, r = sqrt(var(x) + eps)    dx = (dy - mean(dy) - y mean(y dy)) / r
  *
- * (Zhang, Sennrich 2019; Ba et al. 2016.) Where r = 0 the result is 0. The gradient is computed from
- * x, so that y need not be kept.
+ * (Zhang, Sennrich 2019; Ba et al. 2016.) Where r = 0 the result is 0. The gradient is computed
+ * from x, so that y need not be kept.
  */
 #include "ops/ops.h"
 

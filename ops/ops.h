@@ -28,7 +28,7 @@ typedef struct wf_reduce_attr {
 } wf_reduce_attr;
 
 typedef struct wf_axis_attr {
-    int axis; /* not negative */
+    int axis;                /* not negative */
     bool exclusive, reverse; /* cumsum */
 } wf_axis_attr;
 
@@ -63,9 +63,9 @@ typedef struct wf_norm_attr {
 } wf_norm_attr;
 
 typedef struct wf_random_attr {
-    float rate;    /* dropout */
+    float rate;     /* dropout */
     wf_shape shape; /* uniform, normal; may hold symbolic sizes */
-    uint64_t salt; /* dropout_grad: the salt of its dropout; 0: the node's own */
+    uint64_t salt;  /* dropout_grad: the salt of its dropout; 0: the node's own */
 } wf_random_attr;
 
 typedef struct wf_span_attr {

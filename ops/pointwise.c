@@ -2,7 +2,7 @@
  * The fused elementwise program as an op: see pointwise.h. A unit is a tile: some whole rows, or a
  * part of one row, of the output after axes that all tensors step through evenly were merged.
  */
-#include "ops/pointwise.h"
+#include "ops/matmul.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -183,9 +183,9 @@ void wf_pw_run_block(const wf_pw *p, const wf_tensor in[], const wf_shape *shape
                 if (!in[i].data)
                     value[i] = own;
                 else
-                    value[i] = load((const float *)in[i].data + offset(&g, i, row) +
-                                        col * g.inner[i],
-                                    g.inner[i], n, scratch + i * (int64_t)WF_PW_TILE);
+                    value[i] =
+                        load((const float *)in[i].data + offset(&g, i, row) + col * g.inner[i],
+                             g.inner[i], n, scratch + i * (int64_t)WF_PW_TILE);
             }
             run_tile(p, n, value, temp, p->n_stores ? NULL : own, reference);
             store_all(p, in, row * g.cols + col, n, value);
@@ -207,12 +207,14 @@ wf_pw wf_pw_single(const wf_node *n, wf_node *in[4])
 
 const wf_pw *wf_stores_of(const wf_node *n)
 {
+    if (n->op == &wf_op_linear_store) return &((const wf_linear_attr *)n->attr)->program;
     return n->op == &wf_op_pointwise_store ? n->attr : NULL;
 }
 
 int wf_store_input(const wf_node *n, int i)
 {
-    return ((const wf_pw *)n->attr)->store[i].input;
+    int input = wf_stores_of(n)->store[i].input;
+    return n->op == &wf_op_linear_store ? input + 1 : input;
 }
 
 static wf_cost pointwise_cost(const wf_node *y)

@@ -29,8 +29,9 @@ typedef struct wf_pw {
 
 /* A block of the output that a program is run on: rows x cols at a row distance of ld elements. */
 typedef struct wf_pw_block {
-    int64_t row, col, rows, cols; /* place in the output seen as [all rows, cols of the last axis] */
-    float *out;                   /* its first element; NULL: the program only stores */
+    int64_t row, col, rows,
+        cols;   /* place in the output seen as [all rows, cols of the last axis] */
+    float *out; /* its first element; NULL: the program only stores */
     int64_t ld;
 } wf_pw_block;
 

@@ -19,8 +19,7 @@ static bool rope_infer(wf_node *y)
     if (y->in[1]->dtype != WF_I32 || p->rank != 1 || p->dim[0] != x->dim[x->rank - 2])
         return wf_fail(y, "positions must be int32, one for each of axis -2");
     if (x->dim[x->rank - 1] % 2)
-        return wf_fail(y, "the last size must be even, got %lld",
-                       (long long)x->dim[x->rank - 1]);
+        return wf_fail(y, "the last size must be even, got %lld", (long long)x->dim[x->rank - 1]);
     return wf_infer_same(y);
 }
 

@@ -1,6 +1,6 @@
 /*
- * Cosines and sines of the rotary angles (Su et al. 2021): row i is cos(p_i theta_j) for all j, then
- * sin(p_i theta_j), theta_j = base^(-2j/s), j < s/2. Made once a run and shared by all layers.
+ * Cosines and sines of the rotary angles (Su et al. 2021): row i is cos(p_i theta_j) for all j,
+ * then sin(p_i theta_j), theta_j = base^(-2j/s), j < s/2. Made once a run and shared by all layers.
  * A unit is a row. Angles are reduced to one turn in double precision.
  */
 #include "ops/ops.h"

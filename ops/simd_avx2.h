@@ -4,6 +4,7 @@
 
 #define WF_ISA_NAME  "avx2"
 #define WF_VEC_TABLE wf_vec_avx2
+#define WF_GEMM_TILE wf_gemm_avx2
 
 typedef vi vm;
 

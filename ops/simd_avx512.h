@@ -4,6 +4,7 @@
 
 #define WF_ISA_NAME  "avx512"
 #define WF_VEC_TABLE wf_vec_avx512
+#define WF_GEMM_TILE wf_gemm_avx512
 
 typedef __mmask16 vm;
 

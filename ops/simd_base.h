@@ -4,6 +4,7 @@
 
 #define WF_ISA_NAME  "base"
 #define WF_VEC_TABLE wf_vec_base
+#define WF_GEMM_TILE wf_gemm_base
 
 typedef vi vm;
 typedef float vf_half __attribute__((vector_size(WF_BYTES / 2)));

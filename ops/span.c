@@ -1,6 +1,6 @@
 /*
- * Who sees whom: spans [from, to) of keys for every query, from the offsets of a packed batch or the
- * lengths of a padded one; places inside sequences; scores outside a span; lengths of spans.
+ * Who sees whom: spans [from, to) of keys for every query, from the offsets of a packed batch or
+ * the lengths of a padded one; places inside sequences; scores outside a span; lengths of spans.
  * Offsets are data: whatever they are, spans are cut to what exists.
  */
 #include "ops/ops.h"
@@ -164,8 +164,7 @@ static bool is_span_of(wf_node *y, const wf_shape *scores, const wf_node *span)
     if (span->dtype != WF_I32 || s->rank < 2 || s->dim[s->rank - 1] != 2)
         return wf_fail(y, "a span must be int32 [..., n, 2]");
     for (int i = 1; i < s->rank; i++)
-        if (scores->rank < s->rank ||
-            scores->dim[scores->rank - 1 - i] != s->dim[s->rank - 1 - i])
+        if (scores->rank < s->rank || scores->dim[scores->rank - 1 - i] != s->dim[s->rank - 1 - i])
             return wf_fail(y, "the span has another shape than the scores");
     return true;
 }

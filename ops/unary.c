@@ -1,13 +1,14 @@
 /*
- * Elementwise ops of one input. Each is a lane (vector), a scalar reference in double precision, and
- * a gradient as graph: UNARY(name, doc, reference of x, gradient of x, y, dy).
+ * Elementwise ops of one input. Each is a lane (vector), a scalar reference in double precision,
+ * and a gradient as graph: UNARY(name, doc, reference of x, gradient of x, y, dy).
  */
 #include "ops/ops.h"
 
 #include <math.h>
 #include <stdio.h>
 
-static const float two_over_root_pi = 1.12837916709551257f, half_root_2_over_pi = 0.79788456080286536f;
+static const float two_over_root_pi = 1.12837916709551257f,
+                   half_root_2_over_pi = 0.79788456080286536f;
 
 static wf_cost unary_cost(const wf_node *y)
 {
@@ -102,7 +103,8 @@ UNARY(cos, "cos x", cos(x), wf_neg(wf_mul(dy, wf_sin(x))))
 UNARY(tanh, "tanh x", tanh(x), wf_mul(dy, wf_shift(wf_neg(wf_square(y)), 1)))
 UNARY(erf, "erf x", erf(x), wf_mul(dy, wf_scale(bell(x), two_over_root_pi)))
 UNARY(sigmoid, "1 / (1 + e^-x)", sigmoid(x), wf_mul(dy, wf_mul(y, wf_shift(wf_neg(y), 1))))
-UNARY(softplus, "ln(1 + e^x)", x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)), wf_mul(dy, wf_sigmoid(x)))
+UNARY(softplus, "ln(1 + e^x)", x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)),
+      wf_mul(dy, wf_sigmoid(x)))
 UNARY(gelu, "x Phi(x)", x * 0.5 * erfc(-x * 0.70710678118654752440), wf_mul(dy, gelu_slope(x)))
 UNARY(gelu_tanh, "x (1 + tanh(sqrt(2/pi) (x + .044715 x^3))) / 2",
       0.5 * x * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x))),
@@ -176,7 +178,7 @@ static wf_node *is_inside(wf_node *x, const wf_scalar_attr *k)
 IMMEDIATE(scale, "a x", wf_vec_get()->scale(n, y, x[0], k->a), a *x, wf_scale(dy, k->a), print_a)
 IMMEDIATE(shift, "x + a", wf_vec_get()->shift(n, y, x[0], k->a), x + a, dy, print_a)
 IMMEDIATE(clamp, "min(max(x, a), b)", wf_vec_get()->clamp(n, y, x[0], k->a, k->b),
-          x < a ? a : x > b ? b : x, wf_mul(dy, is_inside(y->in[0], k)), print_ab)
+          x<a ? a : x> b ? b : x, wf_mul(dy, is_inside(y->in[0], k)), print_ab)
 
 wf_node *wf_scale(wf_node *x, float factor)
 {
@@ -191,6 +193,7 @@ wf_node *wf_shift(wf_node *x, float summand)
 wf_node *wf_clamp(wf_node *x, float lo, float hi)
 {
     wf_node *y = wf_apply1(&wf_op_clamp, &(wf_scalar_attr){lo, hi}, x);
-    if (!(lo <= hi)) wf_fail(y, "bounds are the wrong way round, %g and %g", (double)lo, (double)hi);
+    if (!(lo <= hi))
+        wf_fail(y, "bounds are the wrong way round, %g and %g", (double)lo, (double)hi);
     return y;
 }

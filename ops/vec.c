@@ -1,5 +1,6 @@
 /* The vector layer's table (vec.h) of the level being compiled. */
 #include "ops/vec.h"
+#include "ops/gemm.h"
 #include "ops/simd_libm.h"
 #include "ops/simd_random.h"
 #include "ops/simd_row.h"
@@ -340,4 +341,5 @@ const wf_vec WF_VEC_TABLE = {
     F(random_bits),
     F(uniform),
     F(dropout),
+    .gemm = WF_GEMM_TILE,
 };

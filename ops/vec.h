@@ -14,6 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct wf_gemm_shape;
+
 typedef void wf_unary_fn(int64_t n, float *y, const float *x);
 typedef void wf_binary_fn(int64_t n, float *y, const float *a, const float *b);
 
@@ -33,7 +35,7 @@ typedef struct wf_vec {
     void (*shift)(int64_t n, float *y, const float *x, float a);
     void (*clamp)(int64_t n, float *y, const float *x, float lo, float hi);
     void (*axpby)(int64_t n, float *y, float a, const float *x, float b, const float *z);
-    void (*axpy)(int64_t n, float *y, float a, const float *x); /* y += a x */
+    void (*axpy)(int64_t n, float *y, float a, const float *x);          /* y += a x */
     void (*muladd)(int64_t n, float *y, const float *a, const float *b); /* y += a b */
 
     double (*sum)(int64_t n, const float *x); /* float lanes in blocks, blocks added in double */
@@ -52,6 +54,10 @@ typedef struct wf_vec {
     /* y = x / (1 - rate) where the stream's uniform number is >= rate, else 0 */
     void (*dropout)(int64_t n, float *y, const float *x, float rate, uint64_t key, uint64_t stream,
                     uint64_t first);
+
+    /* the portable tile product: see gemm.h */
+    void (*gemm)(const struct wf_gemm_shape *s, const float *a, const float *b, float *c,
+                 int64_t count);
 } wf_vec;
 
 /* Those that the build has: see vec_select.c. */

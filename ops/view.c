@@ -213,8 +213,8 @@ static bool slice_view(const wf_node *y, const wf_tensor *x, wf_tensor *out)
     *out = *x;
     out->shape = y->shape;
     if (x->data)
-        out->data = (char *)x->data +
-                    a->start * x->stride[a->axis] * (int64_t)wf_dtype_bytes(x->dtype);
+        out->data =
+            (char *)x->data + a->start * x->stride[a->axis] * (int64_t)wf_dtype_bytes(x->dtype);
     return true;
 }
 

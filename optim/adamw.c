@@ -46,8 +46,8 @@ const wf_optimizer wf_adamw = {
     .name = "adamw",
     .doc = "p -= lr (m^ / (sqrt(v^) + eps) + decay p) with bias-corrected moments m^, v^",
     .hyper_size = sizeof(wf_adamw_hyper),
-    .defaults = &(const wf_adamw_hyper){.beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f,
-                                        .decay = 0.01f},
+    .defaults =
+        &(const wf_adamw_hyper){.beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .decay = 0.01f},
     .step = adamw_step,
     .check = adamw_check,
 };

@@ -25,11 +25,15 @@ static wf_node *rms(wf_node *p, wf_axes axes, float floor)
 static wf_node *rate(wf_node *p, wf_node *lr, wf_role role, float floor)
 {
     switch (role.kind) {
-    case WF_KERNEL: return wf_mul(lr, rms(p, WF_ALL, floor));
-    case WF_EMBEDDING: return wf_mul(lr, rms(p, WF_AXES(-1), floor));
+    case WF_KERNEL:
+        return wf_mul(lr, rms(p, WF_ALL, floor));
+    case WF_EMBEDDING:
+        return wf_mul(lr, rms(p, WF_AXES(-1), floor));
     case WF_BIAS:
-    case WF_SCALE: return wf_scale(lr, 0.5f);
-    case WF_CUSTOM: return wf_scale(lr, role.rate);
+    case WF_SCALE:
+        return wf_scale(lr, 0.5f);
+    case WF_CUSTOM:
+        return wf_scale(lr, role.rate);
     }
     return lr;
 }

@@ -37,12 +37,11 @@ static wf_node *inside(wf_node *n, const wf_op *root, float *eps)
 
 static wf_node *fuse_norm(wf_node *n)
 {
-    float eps;
+    float eps = 0;
     if (n->op == &wf_op_div && inside(n->in[1], &wf_op_sqrt, &eps) == n->in[0])
         return wf_rms_norm(n->in[0], eps);
     for (int i = 0; n->op == &wf_op_mul && i < 2; i++)
-        if (inside(n->in[1 - i], &wf_op_rsqrt, &eps) == n->in[i])
-            return wf_rms_norm(n->in[i], eps);
+        if (inside(n->in[1 - i], &wf_op_rsqrt, &eps) == n->in[i]) return wf_rms_norm(n->in[i], eps);
     return NULL;
 }
 

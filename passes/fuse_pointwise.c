@@ -14,7 +14,7 @@
 
 #include "ops/pointwise.h"
 
-#include <string.h>
+#include <stdlib.h>
 
 typedef struct builder {
     wf_pw p;
@@ -113,25 +113,53 @@ static const wf_node *base_of(const wf_node *n)
     return n;
 }
 
-static bool reads(const wf_node *n, const wf_node *leaf)
+/* Does f read a tensor that another effect e overwrites? Then f must run first. */
+static bool reads_from(const wf_node *f, const wf_node *e)
 {
-    for (int i = 0; i < n->n_in; i++)
-        if (base_of(n->in[i]) == leaf) return true;
+    for (int i = f->op == &wf_op_assign; f != e && i < f->n_in; i++)
+        if (stores_to(e, base_of(f->in[i]))) return true;
     return false;
 }
 
-/* May a program that reads the inputs of n overwrite leaf in place? */
-static bool may_store(const wf_graph *g, const wf_node *n, const wf_node *leaf)
+/* Does n read what it stores otherwise than element by element? */
+static bool reads_elsewhere(const wf_node *n)
 {
-    for (int i = 0; i < n->n_in; i++)
-        if (n->in[i] != leaf && base_of(n->in[i]) == leaf) return false; /* reads it elsewhere */
-    for (int e = 0; e < g->n_effects; e++) {
-        const wf_node *other = g->effects[e];
-        if (other->op == &wf_op_assign || other == n || !reads(other, leaf)) continue;
+    const wf_pw *p = n->attr;
+    for (int s = 0; s < p->n_stores; s++) {
+        const wf_node *leaf = n->in[p->store[s].input];
         for (int i = 0; i < n->n_in; i++)
-            if (stores_to(other, base_of(n->in[i]))) return false; /* each would wait for the other */
+            if (n->in[i] != leaf && base_of(n->in[i]) == leaf) return true;
     }
-    return true;
+    return false;
+}
+
+/* Would effect n, which takes the place of x and y, have to run before itself? Follow who must wait
+ * for whom from n on. */
+static bool waits_for_itself(wf_graph *g, const wf_node *n, const wf_node *x, const wf_node *y)
+{
+    int count = 0, *list = malloc(((size_t)g->n_effects + 1) * sizeof *list);
+    char *seen = calloc((size_t)g->n_effects + 1, 1);
+    bool found = !list || !seen;
+    if (found) wf_graph_fail(g, WF_ENOMEM, "out of memory in fuse_pointwise");
+    for (const wf_node *f = n; f && !found; f = count ? g->effects[list[--count]] : NULL) {
+        found = f != n && reads_from(f, n);
+        for (int i = 0; i < g->n_effects; i++) {
+            const wf_node *e = g->effects[i];
+            if (seen[i] || e == x || e == y || !reads_from(f, e)) continue;
+            seen[i] = 1;
+            list[count++] = i;
+        }
+    }
+    free(list);
+    free(seen);
+    return found;
+}
+
+/* May the program store in place, instead of the effects x and y? */
+static bool is_sound(wf_graph *g, builder *b, const wf_node *x, const wf_node *y)
+{
+    wf_node n = {.op = &wf_op_pointwise_store, .attr = &b->p, .in = b->in, .n_in = b->p.n_in};
+    return !reads_elsewhere(&n) && !waits_for_itself(g, &n, x, y);
 }
 
 /* assign(leaf, P) -> a program that stores its last value. */
@@ -139,13 +167,14 @@ static bool fuse_assign(wf_graph *g, wf_node *a)
 {
     wf_node *leaf = a->in[0], *p = a->in[1];
     if (a->op != &wf_op_assign || p->op != &wf_op_pointwise || p->n_users != 1) return false;
-    if (!wf_shape_equal(&leaf->shape, &p->shape) || !may_store(g, p, leaf)) return false;
+    if (!wf_shape_equal(&leaf->shape, &p->shape)) return false;
     builder b = {0};
     if (!take_inputs(&b, p, NULL)) return false;
     int to = input_of(&b, leaf);
     if (to < 0 || !take_program(&b, p, NULL, 0)) return false;
     b.p.store[b.p.n_stores].value = last_value(&b);
     b.p.store[b.p.n_stores++].input = to;
+    if (!is_sound(g, &b, a, NULL)) return false;
     finish(&b, &wf_op_pointwise_store);
     wf_remove_effect(a);
     return true;
@@ -166,7 +195,6 @@ static bool fuse_input(wf_graph *g, wf_node *e, wf_node *q)
     if (q->op != &wf_op_pointwise || !wf_shape_equal(&e->shape, &q->shape)) return false;
     wf_node *a = q->n_users == 2 ? assign_of(g, q) : NULL;
     if (q->n_users != 1 && !a) return false;
-    if (a && (!may_store(g, e, a->in[0]) || !may_store(g, q, a->in[0]))) return false;
     builder b = {0};
     if (!take_inputs(&b, q, NULL) || !take_inputs(&b, e, q)) return false;
     int to = a ? input_of(&b, a->in[0]) : 0;
@@ -177,31 +205,19 @@ static bool fuse_input(wf_graph *g, wf_node *e, wf_node *q)
         if (b.p.n_stores == WF_PW_STORES) return false;
         b.p.store[b.p.n_stores].value = value;
         b.p.store[b.p.n_stores++].input = to;
-        wf_remove_effect(a);
     }
+    if (!is_sound(g, &b, e, a)) return false;
     finish(&b, &wf_op_pointwise_store);
     wf_remove_effect(e);
+    if (a) wf_remove_effect(a);
     return true;
 }
 
-/* Does f read what e stores otherwise than element by element? */
-static bool is_crossed(const wf_node *e, const wf_node *f)
-{
-    const wf_pw *p = e->attr;
-    for (int s = 0; s < p->n_stores; s++)
-        for (int i = 0; i < f->n_in; i++)
-            if (f->in[i] != e->in[p->store[s].input] &&
-                base_of(f->in[i]) == e->in[p->store[s].input])
-                return true;
-    return false;
-}
-
 /* Two stores of one shape that read the same large tensor read it once together. */
-static bool fuse_pair(wf_node *e, wf_node *f)
+static bool fuse_pair(wf_graph *g, wf_node *e, wf_node *f)
 {
     if (e->op != &wf_op_pointwise_store || f->op != &wf_op_pointwise_store) return false;
     if (!wf_shape_equal(&e->shape, &f->shape)) return false;
-    if (is_crossed(e, f) || is_crossed(f, e)) return false;
     bool shared = false;
     for (int i = 0; i < e->n_in; i++)
         for (int j = 0; j < f->n_in; j++)
@@ -209,6 +225,7 @@ static bool fuse_pair(wf_node *e, wf_node *f)
     builder b = {0};
     if (!shared || !take_inputs(&b, e, NULL) || !take_inputs(&b, f, NULL)) return false;
     if (!take_program(&b, e, NULL, 0) || !take_program(&b, f, NULL, 0)) return false;
+    if (!is_sound(g, &b, e, f)) return false;
     finish(&b, &wf_op_pointwise_store);
     wf_remove_effect(e);
     wf_remove_effect(f);
@@ -222,7 +239,7 @@ static bool fuse_effect(wf_graph *g, wf_node *e)
     for (int i = 0; i < e->n_in; i++)
         if (fuse_input(g, e, e->in[i])) return true;
     for (int i = 0; i < g->n_effects && g->effects[i] != e; i++)
-        if (fuse_pair(g->effects[i], e)) return true;
+        if (fuse_pair(g, g->effects[i], e)) return true;
     return false;
 }
 

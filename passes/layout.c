@@ -49,6 +49,8 @@ static wf_node *layout(wf_node *n)
     for (int i = 0; i < n->n_in; i++)
         if (view || (!(n->op->traits & WF_STRIDED) && !is_plain(n->in[i])))
             n->in[i] = wf_apply1(&wf_op_copy, NULL, n->in[i]);
+    if (n->op == &wf_op_assign && (base_of(n->in[1])->op->traits & WF_LEAF))
+        n->in[1] = wf_apply1(&wf_op_copy, NULL, n->in[1]); /* two may trade values */
     return NULL;
 }
 

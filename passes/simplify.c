@@ -85,8 +85,7 @@ static bool is_identity_order(const wf_node *n)
 static wf_node *views(wf_node *n)
 {
     wf_node *x = n->in[0];
-    if (n->op == &wf_op_reshape && x->op == &wf_op_reshape)
-        return wf_reshape(x->in[0], n->shape);
+    if (n->op == &wf_op_reshape && x->op == &wf_op_reshape) return wf_reshape(x->in[0], n->shape);
     if (n->op == &wf_op_reshape || n->op == &wf_op_broadcast || n->op == &wf_op_slice)
         return if_shape(n, x); /* a slice as large as its axis is all of it */
     if (n->op == &wf_op_transpose) {

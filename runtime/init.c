@@ -62,10 +62,18 @@ static void fill_blocks(void *ctx, int thread, int64_t lo, int64_t hi)
         int64_t first = block * BLOCK, n = wf_min_i64(BLOCK, j->n - first);
         float *y = j->y + first;
         switch (j->init.kind) {
-        case WF_INIT_ZEROS: v->fill(n, y, 0); break;
-        case WF_INIT_CONSTANT: v->fill(n, y, a); break;
-        case WF_INIT_NORMAL: normals(j, 0, first, n, y); break;
-        case WF_INIT_TRUNCATED: truncated(j, first, n, y); break;
+        case WF_INIT_ZEROS:
+            v->fill(n, y, 0);
+            break;
+        case WF_INIT_CONSTANT:
+            v->fill(n, y, a);
+            break;
+        case WF_INIT_NORMAL:
+            normals(j, 0, first, n, y);
+            break;
+        case WF_INIT_TRUNCATED:
+            truncated(j, first, n, y);
+            break;
         case WF_INIT_UNIFORM:
             v->uniform(n, y, j->seed, j->stream, (uint64_t)first);
             v->scale(n, y, y, b - a);
@@ -77,8 +85,7 @@ static void fill_blocks(void *ctx, int thread, int64_t lo, int64_t hi)
     }
 }
 
-void wf_init_fill(wf_pool *pool, float *y, int64_t n, wf_init init, uint64_t seed,
-                  const char *name)
+void wf_init_fill(wf_pool *pool, float *y, int64_t n, wf_init init, uint64_t seed, const char *name)
 {
     struct job j = {y, n, init, seed, wf_hash(name)};
     wf_pool_for(pool, wf_ceil_div(n, BLOCK), 16, fill_blocks, &j);

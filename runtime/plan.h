@@ -10,7 +10,8 @@ typedef struct wf_lifetime {
 } wf_lifetime;
 
 /* Offsets (multiples of 64) so that no two live values overlap; returns the slab's bytes, or
- * SIZE_MAX when out of memory. Largest first, each at the lowest place that is free for its life. */
+ * SIZE_MAX when out of memory. Largest first, each at the lowest place that is free for its life.
+ */
 size_t wf_plan(int n, const wf_lifetime life[], size_t offset[]);
 
 #endif

@@ -58,11 +58,19 @@ static void locate(wf_program *p, wf_value *v)
 {
     const wf_value *x = &p->values[v->origin];
     switch (v->place) {
-    case WF_IN_SLAB: v->tensor.data = p->slab + v->offset; break;
+    case WF_IN_SLAB:
+        v->tensor.data = p->slab + v->offset;
+        break;
     case WF_IN_STORE:
-    case WF_IN_GRAPH: v->tensor.data = v->base; break;
-    case WF_IN_INPUT: v->tensor.data = (void *)p->inputs[v->input].data; break;
-    case WF_IN_VIEW: v->node->op->view(v->node, &x->tensor, &v->tensor); break;
+    case WF_IN_GRAPH:
+        v->tensor.data = v->base;
+        break;
+    case WF_IN_INPUT:
+        v->tensor.data = (void *)p->inputs[v->input].data;
+        break;
+    case WF_IN_VIEW:
+        v->node->op->view(v->node, &x->tensor, &v->tensor);
+        break;
     }
 }
 
@@ -100,8 +108,8 @@ static void run_step(const wf_program *p, const wf_step *s, int64_t count)
     l.call.scratch = p->scratch;
     int threads = wf_pool_threads(p->rt->pool);
     for (l.call.phase = 0;; l.call.phase++) {
-        int64_t n = op->units ? op->units(&l.call, l.call.phase)
-                              : (l.call.phase == 0 ? s->cost.units : -1);
+        int64_t n =
+            op->units ? op->units(&l.call, l.call.phase) : (l.call.phase == 0 ? s->cost.units : -1);
         if (n < 0) return;
         if (n == 0) continue;
         if (s->alone || threads == 1)

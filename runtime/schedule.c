@@ -62,8 +62,7 @@ static bool find_edges(struct schedule *s, wf_node **live, int n)
     for (int i = 0; ok && i < n; i++)
         for (int j = 0; ok && j < live[i]->n_in; j++) {
             wf_node *w = writer[wf_origin(live[i]->in[j])->id];
-            if (w && w != live[i] && !(live[i]->op->traits & WF_VIEW))
-                ok = add_edge(s, w, live[i]);
+            if (w && w != live[i] && !(live[i]->op->traits & WF_VIEW)) ok = add_edge(s, w, live[i]);
         }
     free(writer);
     return ok;

@@ -45,10 +45,10 @@ static void gau_layer_build(wf_graph *g, const gau_layer *l)
     wf_role role = {.kind = WF_KERNEL};
     wf_init normal = {.kind = WF_INIT_NORMAL, .a = 0.3f}, one = {.kind = WF_INIT_CONSTANT, .a = 1};
     wf_node *x = wf_input(g, "x", WF_F32, l->packed ? WF_SHAPE(n, d) : WF_SHAPE(b, n, d));
-    wf_node *ends = wf_input(g, l->packed ? "offsets" : "lengths", WF_I32,
-                             WF_SHAPE(l->packed ? b + 1 : b));
-    wf_node *span = l->packed ? wf_span_packed(ends, n, l->causal)
-                              : wf_span_padded(ends, n, l->causal);
+    wf_node *ends =
+        wf_input(g, l->packed ? "offsets" : "lengths", WF_I32, WF_SHAPE(l->packed ? b + 1 : b));
+    wf_node *span =
+        l->packed ? wf_span_packed(ends, n, l->causal) : wf_span_padded(ends, n, l->causal);
     wf_node *positions = l->packed ? wf_positions(ends, n) : wf_iota(g, n);
     wf_node *wi = wf_param(g, "wi", WF_SHAPE(d, 2 * e + s), role, normal);
     wf_node *wo = wf_param(g, "wo", WF_SHAPE(e, d), role, normal);

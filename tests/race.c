@@ -2,7 +2,7 @@
  * What runs on several threads, for the thread sanitizer: a plain program, because Criterion does
  * not start under it. Every part checks its results as well. Exit code 0: fine.
  */
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE
 #include "runtime/pool.h"
 
 #include <pthread.h>

@@ -22,8 +22,8 @@ static void check_plan(const wf_lifetime life[], const size_t offset[], size_t t
         cr_expect_leq(offset[i] + life[i].bytes, total);
         for (int j = 0; j < i; j++) {
             bool together = life[i].first <= life[j].last && life[j].first <= life[i].last;
-            bool apart = offset[i] + life[i].bytes <= offset[j] ||
-                         offset[j] + life[j].bytes <= offset[i];
+            bool apart =
+                offset[i] + life[i].bytes <= offset[j] || offset[j] + life[j].bytes <= offset[i];
             cr_expect(!together || apart || !life[i].bytes || !life[j].bytes, "%d and %d", i, j);
         }
     }
@@ -35,7 +35,8 @@ static size_t least(const wf_lifetime life[])
     for (int step = 0; step < 2 * N; step++) {
         size_t now = 0;
         for (int i = 0; i < N; i++)
-            if (life[i].first <= step && step <= life[i].last) now += (life[i].bytes + 63) / 64 * 64;
+            if (life[i].first <= step && step <= life[i].last)
+                now += (life[i].bytes + 63) / 64 * 64;
         if (now > most) most = now;
     }
     return most;

@@ -260,7 +260,7 @@ Test(topo, cores_of_this_machine_fit_into_the_affinity)
     wf_topo_free(t);
 
     CPU_ZERO(&one);
-    CPU_SET(sched_getcpu(), &one);
+    CPU_SET((size_t)sched_getcpu(), &one);
     cr_assert_eq(sched_setaffinity(0, sizeof one, &one), 0);
     t = wf_topo_new();
     cr_assert(t, "%s", wf_error());

@@ -24,36 +24,54 @@ static int next(int below)
 static wf_node *unary(wf_node *x)
 {
     switch (next(12)) {
-    case 0: return wf_tanh(x);
-    case 1: return wf_sigmoid(x);
-    case 2: return wf_silu(x);
-    case 3: return wf_sin(x);
-    case 4: return wf_scale(x, 0.5f);
-    case 5: return wf_softmax(x);
-    case 6: return wf_rms_norm(x, 1e-3f);
-    case 7: return wf_transpose(x, WF_AXES(1, 0));
-    case 8: return wf_neg(x);
-    case 9: return wf_reshape(wf_transpose(wf_reshape(x, WF_SHAPE(2, SIZE / 2, SIZE)),
-                                           WF_AXES(1, 0, 2)),
-                              WF_SHAPE(SIZE, SIZE));
-    case 10: return wf_cumsum(x, next(2));
-    default: return wf_layer_norm(x, 1e-3f);
+    case 0:
+        return wf_tanh(x);
+    case 1:
+        return wf_sigmoid(x);
+    case 2:
+        return wf_silu(x);
+    case 3:
+        return wf_sin(x);
+    case 4:
+        return wf_scale(x, 0.5f);
+    case 5:
+        return wf_softmax(x);
+    case 6:
+        return wf_rms_norm(x, 1e-3f);
+    case 7:
+        return wf_transpose(x, WF_AXES(1, 0));
+    case 8:
+        return wf_neg(x);
+    case 9:
+        return wf_reshape(
+            wf_transpose(wf_reshape(x, WF_SHAPE(2, SIZE / 2, SIZE)), WF_AXES(1, 0, 2)),
+            WF_SHAPE(SIZE, SIZE));
+    case 10:
+        return wf_cumsum(x, next(2));
+    default:
+        return wf_layer_norm(x, 1e-3f);
     }
 }
 
 static wf_node *binary(wf_node *a, wf_node *b)
 {
     switch (next(7)) {
-    case 0: return wf_add(a, b);
-    case 1: return wf_mul(a, b);
-    case 2: return wf_sub(a, wf_mean(b, WF_AXES(next(2)), true));
-    case 3: return wf_scale(wf_matmul(a, b), 0.3f);
-    case 4: return wf_scale(wf_matmul_t(a, b), 0.3f);
+    case 0:
+        return wf_add(a, b);
+    case 1:
+        return wf_mul(a, b);
+    case 2:
+        return wf_sub(a, wf_mean(b, WF_AXES(next(2)), true));
+    case 3:
+        return wf_scale(wf_matmul(a, b), 0.3f);
+    case 4:
+        return wf_scale(wf_matmul_t(a, b), 0.3f);
     case 5: {
         wf_node *both[] = {wf_slice(a, 1, 0, 2), wf_slice(b, 1, 2, SIZE - 2)};
         return wf_concat(2, both, 1);
     }
-    default: return wf_mul(a, wf_slice(b, 0, next(SIZE), 1));
+    default:
+        return wf_mul(a, wf_slice(b, 0, next(SIZE), 1));
     }
 }
 
@@ -107,7 +125,8 @@ static void expect_close(const float *a, const float *b, int n, uint32_t seed, c
 
 Test(random_graphs, optimized_equals_plain, .timeout = 120)
 {
-    static const char without[] = "-simplify,-cse,-fuse_norm,-fuse_gau,-fuse_pointwise,-fuse_linear";
+    static const char without[] =
+        "-simplify,-cse,-fuse_norm,-fuse_gau,-fuse_pointwise,-fuse_linear";
     const char *replay = getenv("RANDOM_SEED");
     for (uint32_t round = 0; round < ROUNDS; round++) {
         uint32_t seed = replay ? (uint32_t)strtoul(replay, NULL, 10) : 1000 + round;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "models/gau.h"
+#include <weft/op.h>
 
 enum { STEPS = 20, TOKENS = 71, ROWS = 4, PICKS = 12 };
 
@@ -17,8 +18,8 @@ typedef struct run {
     wf_program *p;
 } run;
 
-static const wf_gau_config config = {.layers = 2, .width = 24, .expand = 48, .key = 8, .vocab = 100,
-                                     .min_len = 1, .eps = 1e-12f};
+static const wf_gau_config config = {
+    .layers = 2, .width = 24, .expand = 48, .key = 8, .vocab = 100, .min_len = 1, .eps = 1e-12f};
 
 /* All tensors of the golden file: tests/golden/gau_train.py tells what they are. */
 static wf_store *load_golden(void)
@@ -75,8 +76,12 @@ static float step(run *r, const wf_store *golden, int t)
     return wf_scalar(r->p, "loss");
 }
 
+/* AdamW's weights agree to 1e-4 everywhere. Lion takes signs: where an interpolated momentum is
+ * nothing but rounding error, two exact implementations part by 2 lr. Few weights may do so. */
 static void compare_weights(const run *r, const wf_store *golden, const char *prefix)
 {
+    int64_t all = 0, apart = 0;
+    double worst = 0;
     for (int i = 0; i < wf_store_count(golden); i++) {
         const char *name = wf_store_name(golden, i);
         wf_shape s;
@@ -87,10 +92,17 @@ static void compare_weights(const run *r, const wf_store *golden, const char *pr
         const float *got = wf_store_data(r->store, name + 6, NULL, NULL);
         int64_t n = 1;
         for (int a = 0; a < s.rank; a++) n *= s.dim[a];
-        double worst = 0;
-        for (int64_t k = 0; k < n; k++) worst = fmax(worst, fabs((double)got[k] - (double)want[k]));
-        cr_expect_lt(worst, 1e-4, "%s: worst weight differs by %g", key, worst);
+        for (int64_t k = 0; k < n; k++) {
+            double d = fabs((double)got[k] - (double)want[k]);
+            worst = fmax(worst, d);
+            apart += d > 1e-4;
+        }
+        all += n;
     }
+    bool is_sign = !strncmp(prefix, "lion", 4);
+    cr_expect(apart <= (is_sign ? all / 1000 : 0), "%s: %lld of %lld weights are apart, worst %g",
+              prefix, (long long)apart, (long long)all, worst);
+    cr_expect(worst <= (is_sign ? 2.1e-3 : 1e-4), "%s: worst weight differs by %g", prefix, worst);
 }
 
 static void follow(const char *prefix, const wf_gau_config *c, const wf_optimizer *o,
@@ -163,7 +175,8 @@ Test(train, a_resumed_run_has_the_bits_of_an_uninterrupted_one)
     wf_store *golden = load_golden();
     wf_gau_config c = config;
     c.dropout.attention = c.dropout.output = 0.1f;
-    run whole = start(&c, golden, &wf_tiger, NULL, 2), first = start(&c, golden, &wf_tiger, NULL, 1);
+    run whole = start(&c, golden, &wf_tiger, NULL, 2),
+        first = start(&c, golden, &wf_tiger, NULL, 1);
     for (int t = 0; t < 8; t++) step(&whole, golden, t);
     for (int t = 0; t < 4; t++) step(&first, golden, t);
     char path[] = "/tmp/weft-resume-XXXXXX";
@@ -184,8 +197,13 @@ Test(train, a_resumed_run_has_the_bits_of_an_uninterrupted_one)
 Test(train, gau_alpha_has_98_tensors_and_96517632_parameters, .timeout = 60)
 {
     static const wf_size_value sizes[] = {{"tokens", 8}, {"rows", 1}, {"picks", 2}, {NULL, 0}};
-    wf_gau_config c = {.layers = 24, .width = 768, .expand = 1536, .key = 128, .vocab = 12000,
-                       .min_len = 1, .eps = 1e-12f};
+    wf_gau_config c = {.layers = 24,
+                       .width = 768,
+                       .expand = 1536,
+                       .key = 128,
+                       .vocab = 12000,
+                       .min_len = 1,
+                       .eps = 1e-12f};
     run r = {.store = wf_store_new(1), .rt = wf_runtime_new(NULL)};
     wf_graph *g = wf_graph_new();
     wf_gau_mlm(g, &c);

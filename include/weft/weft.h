@@ -24,7 +24,7 @@
 #include <stdint.h>
 
 #if defined(__GNUC__)
-#define WF_API __attribute__((visibility("default")))
+#define WF_API          __attribute__((visibility("default")))
 #define WF_PRINTF(f, a) __attribute__((format(printf, f, a)))
 #else
 #define WF_API
@@ -35,7 +35,7 @@
 extern "C" {
 #endif
 
-#define WF_VERSION "0.1.0"
+#define WF_VERSION  "0.1.0"
 #define WF_MAX_RANK 6
 
 typedef struct wf_graph wf_graph;
@@ -76,8 +76,8 @@ typedef struct wf_axes {
 /* WF_SHAPE(8, 128), WF_SCALAR for a single value; WF_AXES(0, -1), WF_ALL for all axes */
 #define WF_SHAPE(...)                                                                              \
     ((wf_shape){(int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), {__VA_ARGS__}})
-#define WF_SCALAR ((wf_shape){0})
-#define WF_ALL ((wf_axes){0})
+#define WF_SCALAR    ((wf_shape){0})
+#define WF_ALL       ((wf_axes){0})
 #define WF_AXES(...) ((wf_axes){(int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)), {__VA_ARGS__}})
 
 /* ---- graph ------------------------------------------------------------------------------- */
@@ -117,7 +117,7 @@ WF_API int64_t wf_size_mul(wf_graph *g, int64_t a, int64_t b);
 /* ---- leaves ------------------------------------------------------------------------------ */
 
 WF_API wf_node *wf_input(wf_graph *g, const char *name, wf_dtype dtype, wf_shape shape);
-WF_API wf_node *wf_constant(wf_graph *g, float value); /* a scalar */
+WF_API wf_node *wf_constant(wf_graph *g, float value);                          /* a scalar */
 WF_API wf_node *wf_constants(wf_graph *g, wf_shape shape, const float *values); /* copied */
 WF_API wf_node *wf_constants_i32(wf_graph *g, wf_shape shape, const int32_t *values);
 WF_API wf_node *wf_full(wf_graph *g, wf_shape shape, float value);
@@ -128,7 +128,8 @@ typedef enum wf_init_kind {
     WF_INIT_ZEROS,
     WF_INIT_CONSTANT,  /* a everywhere */
     WF_INIT_NORMAL,    /* standard deviation a */
-    WF_INIT_TRUNCATED, /* normal of deviation a, redrawn until within 2a; its own deviation is .8796a */
+    WF_INIT_TRUNCATED, /* normal of deviation a, redrawn until within 2a; its own deviation is
+                          .8796a */
     WF_INIT_UNIFORM,   /* from a to b */
 } wf_init_kind;
 
@@ -155,9 +156,9 @@ WF_API wf_node *wf_add(wf_node *a, wf_node *b);
 WF_API wf_node *wf_sub(wf_node *a, wf_node *b);
 WF_API wf_node *wf_mul(wf_node *a, wf_node *b);
 WF_API wf_node *wf_div(wf_node *a, wf_node *b);
-WF_API wf_node *wf_max(wf_node *a, wf_node *b); /* gradient to a where a >= b, else to b */
-WF_API wf_node *wf_min(wf_node *a, wf_node *b); /* gradient to a where a <= b, else to b */
-WF_API wf_node *wf_pow(wf_node *a, wf_node *b); /* gradient to b needs a > 0 */
+WF_API wf_node *wf_max(wf_node *a, wf_node *b);   /* gradient to a where a >= b, else to b */
+WF_API wf_node *wf_min(wf_node *a, wf_node *b);   /* gradient to a where a <= b, else to b */
+WF_API wf_node *wf_pow(wf_node *a, wf_node *b);   /* gradient to b needs a > 0 */
 WF_API wf_node *wf_equal(wf_node *a, wf_node *b); /* comparisons give 1 or 0, no gradient */
 WF_API wf_node *wf_less(wf_node *a, wf_node *b);
 WF_API wf_node *wf_less_equal(wf_node *a, wf_node *b);
@@ -179,9 +180,9 @@ WF_API wf_node *wf_cos(wf_node *x);
 WF_API wf_node *wf_tanh(wf_node *x);
 WF_API wf_node *wf_erf(wf_node *x);
 WF_API wf_node *wf_sigmoid(wf_node *x);
-WF_API wf_node *wf_softplus(wf_node *x); /* log(1 + e^x) */
-WF_API wf_node *wf_silu(wf_node *x);     /* x sigmoid(x) */
-WF_API wf_node *wf_gelu(wf_node *x);     /* x Phi(x), exact (Hendrycks, Gimpel 2016) */
+WF_API wf_node *wf_softplus(wf_node *x);  /* log(1 + e^x) */
+WF_API wf_node *wf_silu(wf_node *x);      /* x sigmoid(x) */
+WF_API wf_node *wf_gelu(wf_node *x);      /* x Phi(x), exact (Hendrycks, Gimpel 2016) */
 WF_API wf_node *wf_gelu_tanh(wf_node *x); /* its tanh form, .5x(1+tanh(sqrt(2/pi)(x+.044715x^3))) */
 WF_API wf_node *wf_relu(wf_node *x);
 WF_API wf_node *wf_relu2(wf_node *x); /* max(x,0)^2 */
@@ -190,7 +191,7 @@ WF_API wf_node *wf_scale(wf_node *x, float factor);
 WF_API wf_node *wf_shift(wf_node *x, float summand);
 WF_API wf_node *wf_clamp(wf_node *x, float lo, float hi); /* NaN stays NaN */
 WF_API wf_node *wf_lerp(wf_node *a, wf_node *b, float t); /* a + t (b - a), as (1-t)a + tb */
-WF_API wf_node *wf_cast(wf_node *x, wf_dtype to);         /* f32 <-> i32 (towards zero), u8 -> f32 */
+WF_API wf_node *wf_cast(wf_node *x, wf_dtype to); /* f32 <-> i32 (towards zero), u8 -> f32 */
 WF_API wf_node *wf_stop_gradient(wf_node *x);
 
 /* ---- reductions: over axes (n = 0: all); keep leaves extents of 1 ------------------------- */
@@ -213,7 +214,7 @@ WF_API wf_node *wf_linear(wf_node *x, wf_node *w, wf_node *b);
 
 /* ---- shape: views, no data moves where that is possible ------------------------------------ */
 
-WF_API wf_node *wf_reshape(wf_node *x, wf_shape shape); /* one size may be -1: inferred */
+WF_API wf_node *wf_reshape(wf_node *x, wf_shape shape);  /* one size may be -1: inferred */
 WF_API wf_node *wf_transpose(wf_node *x, wf_axes order); /* n = 0: reverse all axes */
 WF_API wf_node *wf_broadcast(wf_node *x, wf_shape shape);
 WF_API wf_node *wf_slice(wf_node *x, int axis, int64_t start, int64_t size);
@@ -235,7 +236,8 @@ WF_API wf_node *wf_log_softmax(wf_node *x);
 WF_API wf_node *wf_rms_norm(wf_node *x, float eps);
 /* (x - mean) / sqrt(var + eps) over the last axis */
 WF_API wf_node *wf_layer_norm(wf_node *x, float eps);
-WF_API wf_node *wf_dropout(wf_node *x, float rate); /* scaled by 1/(1-rate); identity in evaluation */
+WF_API wf_node *wf_dropout(wf_node *x,
+                           float rate); /* scaled by 1/(1-rate); identity in evaluation */
 WF_API wf_node *wf_uniform(wf_graph *g, wf_shape shape); /* in [0,1), new numbers every run */
 WF_API wf_node *wf_normal(wf_graph *g, wf_shape shape);
 /* x w (+ b): declares <name>/w [k, n] and, if bias, <name>/b */
@@ -248,8 +250,8 @@ WF_API wf_node *wf_dense(wf_node *x, int64_t width, bool bias, wf_init init, con
  *
  * A span [..., n, 2] (int32) says which keys each query sees: from, to (exclusive). A query with an
  * empty span attends to nothing and gets zeros. */
-WF_API wf_node *wf_span_packed(wf_node *offsets, int64_t tokens, bool causal);  /* [t, 2] */
-WF_API wf_node *wf_span_padded(wf_node *lengths, int64_t time, bool causal);    /* [b, n, 2] */
+WF_API wf_node *wf_span_packed(wf_node *offsets, int64_t tokens, bool causal); /* [t, 2] */
+WF_API wf_node *wf_span_padded(wf_node *lengths, int64_t time, bool causal);   /* [b, n, 2] */
 WF_API wf_node *wf_positions(wf_node *offsets, int64_t tokens); /* [t]: place in its sequence */
 /* Scores [..., n, m] outside the span become "value" (softmax: -INFINITY, relu2: 0). */
 WF_API wf_node *wf_mask_span(wf_node *scores, wf_node *span, float value);
@@ -357,8 +359,8 @@ typedef struct wf_size_value {
 } wf_size_value;
 
 typedef struct wf_compile_options {
-    bool forward_only;          /* drop minimize and assign; dropout becomes the identity */
-    const wf_size_value *sizes; /* ends with {NULL, 0} */
+    bool forward_only;            /* drop minimize and assign; dropout becomes the identity */
+    const wf_size_value *sizes;   /* ends with {NULL, 0} */
     const wf_pass *const *passes; /* extra passes after the built-in fusions, ends with NULL */
 } wf_compile_options;
 
@@ -379,12 +381,12 @@ WF_API char *wf_program_text(const wf_program *p);
 
 typedef struct wf_program_stats {
     int nodes_declared, nodes_before, nodes_after; /* declared; with gradient and update; fused */
-    int kernels;             /* launches a run */
-    size_t plan_bytes;       /* activations and workspace with reuse, ... */
+    int kernels;                                   /* launches a run */
+    size_t plan_bytes;                             /* activations and workspace with reuse, ... */
     size_t plan_bytes_naive; /* ... and if every value had memory of its own */
     size_t store_bytes;      /* tensors of the store that the program touches */
     double compile_seconds;
-    double flops;            /* of one run, by the kernels' own count */
+    double flops; /* of one run, by the kernels' own count */
 } wf_program_stats;
 WF_API wf_program_stats wf_program_get_stats(const wf_program *p);
 
