@@ -23,26 +23,30 @@ static void trim_utf8(char *text)
     if (n - i + 1 < want) text[i - 1] = 0;
 }
 
+/* "path:line: " into text of ERROR_ROOM bytes; its length. Of a long path the end says more. */
+static size_t put_where(char *text, const char *path, int64_t line)
+{
+    size_t n = strlen(path);
+    const char *shown = n > PATH_SHOWN ? path + n - PATH_SHOWN : path;
+    while (shown > path && ((unsigned char)*shown & 0xc0) == 0x80) shown++;
+    const char *dots = shown > path ? "..." : "";
+    int put = line > 0 ? snprintf(text, ERROR_ROOM, "%s%s:%lld: ", dots, shown, (long long)line)
+                       : snprintf(text, ERROR_ROOM, "%s%s: ", dots, shown);
+    return (size_t)put;
+}
+
 wf_status wf_file_error(wf_status s, const char *path, int64_t line, const char *format, ...)
 {
-    char whole[ERROR_ROOM] = "";
-    size_t at = 0;
-    if (path) { /* of a long path the end says more */
-        size_t n = strlen(path);
-        const char *shown = n > PATH_SHOWN ? path + n - PATH_SHOWN : path;
-        at = (size_t)snprintf(whole, sizeof whole, "%s%s", shown > path ? "..." : "", shown);
-        if (line > 0)
-            at += (size_t)snprintf(whole + at, sizeof whole - at, ":%lld", (long long)line);
-        at += (size_t)snprintf(whole + at, sizeof whole - at, ": ");
-    }
+    char text[ERROR_ROOM];
+    size_t at = path ? put_where(text, path, line) : 0;
     va_list ap;
     va_start(ap, format);
-    vsnprintf(whole + at, sizeof whole - at, format, ap);
+    vsnprintf(text + at, sizeof text - at, format, ap);
     va_end(ap);
-    trim_utf8(whole);
-    for (char *c = whole; *c; c++)
+    trim_utf8(text);
+    for (char *c = text; *c; c++)
         if ((unsigned char)*c < 32 || *c == 127) *c = '?';
-    return wf_error_set(s, "%s", whole);
+    return wf_error_set(s, "%s", text);
 }
 
 static wf_status cannot_write(const char *path)
@@ -73,6 +77,7 @@ wf_status wf_out_open(wf_out *o, const char *path)
     if (o->file) return WF_OK;
     wf_status s = cannot_write(path);
     if (fd >= 0) close(fd);
+    if (fd >= 0 && o->part) unlink(o->part);
     forget(o);
     return s;
 }

@@ -25,27 +25,23 @@ void wf_lines_close(wf_lines *l)
 
 static wf_status make_room(wf_lines *l)
 {
-    memmove(l->buffer, l->buffer + l->begin, l->end - l->begin);
+    if (l->begin > 0) memmove(l->buffer, l->buffer + l->begin, l->end - l->begin);
     l->end -= l->begin;
     l->begin = 0;
     if (l->end < l->room) return WF_OK;
-    if (l->room > WF_LINE_LIMIT)
+    if (l->room >= WF_LINE_LIMIT)
         return wf_file_error(WF_EFORMAT, l->path, l->number, "expected a line of at most %d bytes",
                              WF_LINE_LIMIT);
-    char *grown = realloc(l->buffer, 2 * l->room);
+    size_t room = l->room ? 2 * l->room : chunk;
+    char *grown = realloc(l->buffer, room);
     if (!grown) return wf_file_error(WF_ENOMEM, l->path, l->number, "out of memory");
     l->buffer = grown;
-    l->room *= 2;
+    l->room = room;
     return WF_OK;
 }
 
 static wf_status read_more(wf_lines *l)
 {
-    if (!l->buffer) {
-        l->buffer = malloc(chunk);
-        if (!l->buffer) return wf_file_error(WF_ENOMEM, l->path, 0, "out of memory");
-        l->room = chunk;
-    }
     wf_status s = make_room(l);
     if (s != WF_OK) return s;
     size_t n = fread(l->buffer + l->end, 1, l->room - l->end, l->file);

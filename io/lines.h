@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <weft/weft.h>
 
-enum { WF_LINE_LIMIT = 1 << 26 }; /* bytes of the longest line that is taken for text */
+enum { WF_LINE_LIMIT = 1 << 26 }; /* bytes of the longest line, with its end */
 
 typedef struct wf_lines {
     FILE *file;

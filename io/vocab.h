@@ -16,7 +16,7 @@ typedef struct wf_special {
     int32_t pad, unk, cls, sep, mask;
 } wf_special;
 
-/* Needs [PAD] [UNK] [CLS] [SEP] [MASK]; blank or double lines are errors. */
+/* Needs [PAD] [UNK] [CLS] [SEP] [MASK]; blank or double lines, and blanks in a line, are errors. */
 wf_status wf_vocab_load(wf_vocab **out, const char *path);
 void wf_vocab_free(wf_vocab *v);
 /* Replaces the file as a whole. */
@@ -26,6 +26,7 @@ int32_t wf_vocab_size(const wf_vocab *v);
 const char *wf_vocab_token(const wf_vocab *v, int32_t id);   /* NULL outside */
 int32_t wf_vocab_find(const wf_vocab *v, const char *token); /* -1: none */
 wf_special wf_vocab_special(const wf_vocab *v);
+size_t wf_vocab_longest(const wf_vocab *v); /* bytes of the longest token */
 
 /* Tokens of a text. Zero it before the first use, free() both arrays at the end. */
 typedef struct wf_tokens {
@@ -34,7 +35,8 @@ typedef struct wf_tokens {
     int64_t n, room;
 } wf_tokens;
 
-/* Append the tokens of size bytes of UTF-8 (no [CLS], no [SEP]). */
+/* Append the tokens of size bytes of UTF-8 (no [CLS], no [SEP]); after a failure to has the tokens
+ * that it had. */
 wf_status wf_tokenize(const wf_vocab *v, const char *text, size_t size, wf_tokens *to);
 
 #endif

@@ -215,15 +215,44 @@ static int count_args(const wf_command *c)
     return n;
 }
 
-/* argp has refused word without a reason: find one. */
-static void complain(const wf_command *c, const struct argp_option *table, const char *word)
+/* The option that a word such as "--name" or "--na=3" means; NULL: none, or more than one. */
+static const struct argp_option *find_option(const struct argp_option *table, const char *word)
 {
-    for (const struct argp_option *o = table; o->name; o++)
-        if (o->arg && !strncmp(word, "--", 2) && !strcmp(word + 2, o->name)) {
-            fprintf(stderr, "%s: %s: expected a value (%s)\n", c->name, word, o->arg);
+    if (strncmp(word, "--", 2) != 0) return NULL;
+    size_t n = strcspn(word + 2, "=");
+    const struct argp_option *found = NULL;
+    int matches = 0;
+    for (const struct argp_option *o = table; o->name; o++) {
+        if (strncmp(o->name, word + 2, n) != 0) continue;
+        if (!o->name[n]) return o;
+        found = o;
+        matches++;
+    }
+    return matches == 1 ? found : NULL;
+}
+
+/* argp has refused the line without a reason, and does not tell at which word: find both. */
+static void complain(const wf_command *c, const struct argp_option *table, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i];
+        if (word[0] != '-' || !word[1]) continue;
+        const struct argp_option *o = find_option(table, word);
+        bool has_value = strchr(word, '=') != NULL;
+        if (!o) {
+            fprintf(stderr, "%s: unknown option '%s' (see --help)\n", c->name, word);
             return;
         }
-    fprintf(stderr, "%s: unknown option '%s' (see --help)\n", c->name, word);
+        if (!o->arg && has_value) {
+            fprintf(stderr, "%s: --%s: expected no value\n", c->name, o->name);
+            return;
+        }
+        if (o->arg && !has_value && ++i == argc) {
+            fprintf(stderr, "%s: --%s: expected a value (%s)\n", c->name, o->name, o->arg);
+            return;
+        }
+    }
+    fprintf(stderr, "%s: wrong usage (see --help)\n", c->name);
 }
 
 static bool set_defaults(const wf_command *c, void *options)
@@ -251,13 +280,12 @@ int wf_args_parse(const wf_command *c, int argc, char **argv, void *options)
     }
     fill_table(c, table, docs);
     struct argp argp = {.options = table, .parser = on_option, .args_doc = c->usage, .doc = c->doc};
-    int at = argc;
     unsigned silent = ARGP_NO_ERRS | ARGP_NO_HELP | ARGP_NO_EXIT;
-    error_t error = argp_parse(&argp, argc, argv, silent, &at, &p);
+    error_t error = argp_parse(&argp, argc, argv, silent, NULL, &p);
     if (p.code == WF_DONE) {
         argp_help(&argp, stdout, ARGP_HELP_LONG | ARGP_HELP_USAGE | ARGP_HELP_DOC, name);
     } else if (error && p.code < 0) {
-        complain(c, table, argv[at > 0 && at <= argc ? at - 1 : argc - 1]);
+        complain(c, table, argc, argv);
         p.code = WF_USAGE;
     }
 out:

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "models/checkpoint.h"
 
+#include "io/file.h"
 #include "models/common.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -102,16 +103,16 @@ static wf_status write_one(void *context, const wf_arg *a, const char *value)
 
 bool wf_config_write(const wf_command *c, const void *options, const char *path)
 {
-    struct json j = {.file = fopen(path, "w")};
-    bool ok = j.file != NULL;
-    if (ok) {
+    wf_out out;
+    wf_status s = wf_out_open(&out, path);
+    if (s == WF_OK) {
+        struct json j = {.file = out.file};
         fputc('{', j.file);
         each_fixed(c, options, write_one, &j);
         fputs("\n}\n", j.file);
-        ok = !ferror(j.file);
-        ok &= fclose(j.file) == 0;
+        s = wf_out_commit(&out);
     }
-    return ok || wf_complain(c->name, "%s: cannot be written: %s", path, strerror(errno));
+    return s == WF_OK || wf_complain(c->name, "%s", wf_error());
 }
 
 wf_status wf_number_save(wf_store *s, const char *key, int64_t number)
@@ -131,7 +132,7 @@ int64_t wf_number_load(const wf_store *s, const char *key)
     return end == text || *end || errno || n < 0 ? -1 : n;
 }
 
-static bool is_weight(const char *name)
+bool wf_is_weight(const char *name)
 {
     return strncmp(name, "opt/", 4) != 0 && strncmp(name, "run/", 4) != 0;
 }
@@ -144,7 +145,7 @@ wf_status wf_weights_save(const wf_store *s, const wf_command *c, const void *op
     wf_status status = wf_config_save(c, options, weights);
     for (int i = 0; i < wf_store_count(s) && status == WF_OK; i++) {
         const char *name = wf_store_name(s, i);
-        if (!is_weight(name)) continue;
+        if (!wf_is_weight(name)) continue;
         wf_dtype dtype;
         wf_shape shape;
         const void *data = wf_store_data(s, name, &dtype, &shape);

@@ -20,6 +20,8 @@ bool wf_config_write(const wf_command *c, const void *options, const char *path)
 wf_status wf_number_save(wf_store *s, const char *key, int64_t number);
 int64_t wf_number_load(const wf_store *s, const char *key);
 
+/* By its name a parameter: neither state of an optimizer nor progress of a run. */
+bool wf_is_weight(const char *name);
 /* Save parameters and configuration only, without optimizer state and progress. */
 wf_status wf_weights_save(const wf_store *s, const wf_command *c, const void *options,
                           const char *path);

@@ -33,7 +33,7 @@ double wf_schedule_at(const wf_schedule *s, int64_t t);
 typedef struct wf_progress {
     FILE *to;
     bool is_terminal, is_open; /* open: the cursor stands behind an unfinished line */
-    int64_t total, every;      /* steps of the run; steps between plain lines */
+    int64_t total, every;      /* steps of the run (INT64_MAX: no limit) and between plain lines */
     int64_t first;             /* step at which this process began */
     double began, shown, drawn, tokens, tokens_shown;
     double seconds_limit;      /* 0: none */

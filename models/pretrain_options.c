@@ -34,7 +34,7 @@ static const wf_arg course[] = {
     {"max-len", WF_ARG_INT, AT(max_len), "128", "N", 3, 1000000, 0, true,
      "Longest sequence in tokens, [CLS] and [SEP] included"},
     {"masking", WF_ARG_CHOICE, AT(masking), "char", "char|word", 0, 0, 0, true,
-     "Mask single tokens or whole words"},
+     "Mask single tokens, or words of WordPiece as wholes (a Chinese character is a word)"},
     {"schedule", WF_ARG_TEXT, AT(schedule), NULL, "LIST", 0, 0, 0, true,
      "Multiplier of the learning rate, linear between step:multiplier pairs, from 0 at step 0, "
      "such as 40000:1,160000:0.5"},
@@ -43,7 +43,7 @@ static const wf_arg course[] = {
     {"anneal", WF_ARG_CHOICE, AT(anneal), "none", "none|cosine", 0, 0, 0, true,
      "Without --schedule: constant afterwards, or half a cosine to zero at --steps"},
     {"held-out", WF_ARG_INT, AT(held_out), "50", "N", 2, 1000000, 0, true,
-     "Every N-th document is kept for evaluation"},
+     "Every N-th document is kept for evaluation, which reads at most 32 batches of them"},
     {"seed", WF_ARG_INT, AT(seed), "1", "N", 0, 1e15, 0, true,
      "Of initial weights, dropout, order and masks"},
     {"threads", WF_ARG_INT, AT(threads), "0", "N", 0, 4096, 0, false,
@@ -87,7 +87,7 @@ bool wf_pretrain_check(wf_pretrain_options *o)
     if (is_cosine && o->warmup >= o->steps)
         return wf_complain(name, "--warmup: expected less than --steps (%lld), got %lld",
                            (long long)o->steps, (long long)o->warmup);
-    if (o->steps == 0) o->steps = isnan(o->minutes) ? 1000 : INT64_C(1000000000);
+    if (o->steps == 0) o->steps = isnan(o->minutes) ? 1000 : INT64_MAX;
     if (o->show_every == 0) {
         o->show_every = isnan(o->minutes) ? o->steps / 100 : 10;
         if (o->show_every < 10) o->show_every = 10;

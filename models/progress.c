@@ -41,11 +41,12 @@ static double seconds_left(const wf_progress *p, int64_t step, double now)
 static void line_text(wf_progress *p, const wf_progress_step *mean, double now, char *text,
                       size_t size)
 {
-    char left[32];
+    char left[32], total[32] = "";
     time_text(seconds_left(p, mean->step, now), left, sizeof left);
+    if (p->total < INT64_MAX) snprintf(total, sizeof total, "/%lld", (long long)p->total);
     double rate = (p->tokens - p->tokens_shown) / (now > p->shown ? now - p->shown : 1e-9);
-    snprintf(text, size, "step %lld/%lld  loss %.4f  accuracy %.2f %%  %.0f tokens/s  %s left",
-             (long long)mean->step, (long long)p->total, mean->loss,
+    snprintf(text, size, "step %lld%s  loss %.4f  accuracy %.2f %%  %.0f tokens/s  %s left",
+             (long long)mean->step, total, mean->loss,
              mean->labels > 0 ? 100 * mean->hits / mean->labels : 0, rate, left);
 }
 

@@ -186,13 +186,18 @@ static void attend_block(const wf_call *c, const wf_gau_shape *g, int64_t block)
 static int64_t attend_units(const wf_call *c, int phase)
 {
     wf_gau_shape g = wf_gau_shape_of(&c->in[0].shape, c->attr);
+    if (c->reference) return phase == 0 ? g.rows : -1;
     return phase < 2 ? g.items * g.blocks : -1;
 }
 
 static void attend_run(const wf_call *c, int64_t lo, int64_t hi)
 {
     wf_gau_shape g = wf_gau_shape_of(&c->in[0].shape, c->attr);
-    for (int64_t b = lo; b < hi; b++) (c->phase == 0 ? prepare_block : attend_block)(c, &g, b);
+    for (int64_t b = lo; b < hi; b++)
+        if (c->reference)
+            wf_gau_reference_attend(c, &g, b, c->scratch);
+        else
+            (c->phase == 0 ? prepare_block : attend_block)(c, &g, b);
 }
 
 static size_t attend_scratch(const wf_node *y)
@@ -211,10 +216,19 @@ static bool attend_infer(wf_node *y)
     return true;
 }
 
+double wf_gau_pairs(const wf_node *y)
+{
+    const wf_node *span = y->in[3];
+    wf_gau_shape g = wf_gau_shape_of(&y->in[0]->shape, y->attr);
+    double keys = (double)g.n;
+    if (span->op == &wf_op_span_packed) keys /= (double)wf_max_i64(1, span->in[0]->shape.dim[0] - 1);
+    return (double)g.rows * keys;
+}
+
 static wf_cost attend_cost(const wf_node *y)
 {
     wf_gau_shape g = wf_gau_shape_of(&y->in[0]->shape, y->attr);
-    double pairs = (double)g.rows * (double)g.n, rows = (double)g.rows;
+    double pairs = wf_gau_pairs(y), rows = (double)g.rows;
     return (wf_cost){.flops = 2 * pairs * (double)(g.s + g.e),
                      .bytes = 4 * rows * (double)(g.e + g.s + g.e),
                      .units = g.items * g.blocks};
@@ -253,8 +267,12 @@ static void gate_run(const wf_call *c, int64_t lo, int64_t hi)
     for (int64_t r = lo; r < hi; r++) {
         float *g = (float *)c->out->data + r * a->e;
         const float *y = (const float *)c->in[5].data + r * a->e;
+        const float *p = (const float *)c->in[0].data + r * width + a->u;
         float *u = c->scratch;
-        v->silu(a->e, u, (const float *)c->in[0].data + r * width + a->u);
+        for (int64_t i = 0; c->reference && i < a->e; i++)
+            g[i] = (float)((double)p[i] / (1 + exp(-(double)p[i])) * (double)y[i]);
+        if (c->reference) continue;
+        v->silu(a->e, u, p);
         v->mul(a->e, g, u, y);
     }
 }

@@ -64,4 +64,14 @@ void wf_gau_turn(const wf_gau_attr *a, const float *p_row, const float *gamma, c
  * room for all padded rows of an item; rows n..64 of the block become zero. */
 void wf_gau_panels(const wf_gau_shape *g, const float *p, int64_t n, int64_t from, float *y);
 
+/* Naive references (gau_reference.c): one row of the forward pass, x: n doubles; one item of the
+ * backward pass, room: 3 n doubles, dk: n s floats. */
+void wf_gau_reference_attend(const wf_call *c, const wf_gau_shape *g, int64_t row, double *x);
+void wf_gau_reference_grad(const wf_call *c, const wf_gau_shape *g, int64_t item, double *room,
+                           float *dk);
+
+/* Pairs of rows and keys that see each other: exact for a padded batch of full length, a guess from
+ * the number of sequences for a packed one. For costs. */
+double wf_gau_pairs(const wf_node *y);
+
 #endif

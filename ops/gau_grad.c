@@ -197,6 +197,7 @@ static int64_t grad_units(const wf_call *c, int phase)
     wf_gau_work w;
     lay_out(&w, &g, c->work);
     int64_t blocks = g.items * g.blocks;
+    if (c->reference) return phase == 0 ? 1 : -1; /* items share the room */
     if (phase == 0) {
         *w.wave = (wf_gau_wave){.kind = WF_GAU_PREPARE};
         for (int64_t b = 0; b < blocks; b++) w.blocks[b] = wf_gau_rows_of(&g, c->in[3].data, b);
@@ -217,7 +218,9 @@ static void grad_run(const wf_call *c, int64_t lo, int64_t hi)
     wf_gau_shape g = shape_of(c);
     wf_gau_work w;
     lay_out(&w, &g, c->work);
-    for (int64_t i = lo; i < hi; i++) switch (w.wave->kind) {
+    for (int64_t i = 0; c->reference && lo < hi && i < g.items; i++)
+        wf_gau_reference_grad(c, &g, i, (double *)(void *)w.weights, w.dk);
+    for (int64_t i = lo; !c->reference && i < hi; i++) switch (w.wave->kind) {
         case WF_GAU_PREPARE:
             prepare(c, &g, &w, i);
             break;
@@ -258,7 +261,7 @@ static bool grad_infer(wf_node *y)
 static wf_cost grad_cost(const wf_node *y)
 {
     wf_gau_shape g = wf_gau_shape_of(&y->in[0]->shape, y->attr);
-    double pairs = (double)g.rows * (double)g.n, rows = (double)g.rows;
+    double pairs = wf_gau_pairs(y), rows = (double)g.rows;
     return (wf_cost){.flops = pairs * (double)(4 * g.e + 6 * g.s),
                      .bytes = 4 * rows * (double)(2 * g.width + 2 * g.s + 2 * g.e),
                      .units = g.items * g.blocks};

@@ -119,15 +119,29 @@ static void store_all(const wf_pw *p, const wf_tensor in[], int64_t at, int64_t 
     }
 }
 
+/* Inputs that are one number everywhere fill their room once. */
+static void fill_scalars(const geometry *g, int n_in, const wf_tensor in[], int64_t n, float *room,
+                         bool is_filled[])
+{
+    for (int i = 0; i < n_in; i++) {
+        is_filled[i] = in[i].data && g->inner[i] == 0;
+        for (int a = 0; a < g->rank; a++) is_filled[i] = is_filled[i] && g->step[i][a] == 0;
+        if (is_filled[i])
+            wf_vec_get()->fill(n, room + i * (int64_t)WF_PW_TILE, *(float *)in[i].data);
+    }
+}
+
 /* Elements at..at+n-1 of one row. */
-static void run_part(const wf_call *c, const geometry *g, int64_t row, int64_t col, int64_t n)
+static void run_part(const wf_call *c, const geometry *g, const bool is_filled[], int64_t row,
+                     int64_t col, int64_t n)
 {
     const wf_pw *p = c->attr;
     const float *value[WF_PW_IN + WF_PW_INSTR];
     float *room = c->scratch, *temp = room + (int64_t)p->n_in * WF_PW_TILE;
     for (int i = 0; i < p->n_in; i++) {
         const float *x = (const float *)c->in[i].data + offset(g, i, row) + col * g->inner[i];
-        value[i] = load(x, g->inner[i], n, room + i * (int64_t)WF_PW_TILE);
+        float *own = room + i * (int64_t)WF_PW_TILE;
+        value[i] = is_filled[i] ? own : load(x, g->inner[i], n, own);
     }
     int64_t at = row * g->cols + col;
     float *out = c->out->data && p->n_stores == 0 ? (float *)c->out->data + at : NULL;
@@ -156,40 +170,91 @@ static void pointwise_run(const wf_call *c, int64_t lo, int64_t hi)
     find_geometry(&g, &c->out->shape, c->n_in, c->in);
     int64_t tile = tile_size(c->attr), parts = wf_ceil_div(g.cols, 4 * tile);
     int64_t step = rows_per_unit(&g, tile);
+    bool is_filled[WF_PW_IN];
+    fill_scalars(&g, c->n_in, c->in, wf_min_i64(tile, g.cols), c->scratch, is_filled);
     for (int64_t u = lo; u < hi; u++) {
         int64_t from = u % parts * 4 * tile, to = wf_min_i64(from + 4 * tile, g.cols);
         int64_t row = u / parts * step, end = wf_min_i64(row + step, g.rows);
         for (; row < end; row++)
             for (int64_t col = from; col < to; col += tile)
-                run_part(c, &g, row, col, wf_min_i64(tile, to - col));
+                run_part(c, &g, is_filled, row, col, wf_min_i64(tile, to - col));
+    }
+}
+
+/* ---- blocks of another kernel ---- */
+
+typedef struct block_run {
+    const wf_pw *p;
+    const wf_tensor *in;
+    const wf_pw_block *b;
+    geometry g;
+    bool is_filled[WF_PW_IN], reference;
+    float *room, *temp;
+} block_run;
+
+/* Rows first..first+rows-1 of the block, side by side: in place where they lie so already. */
+static const float *gather(const block_run *k, int i, int64_t first, int64_t rows, float *room)
+{
+    const wf_pw_block *b = k->b;
+    int64_t n = b->cols, ld = b->ld, step = 1;
+    const float *x = b->out + first * ld;
+    if (k->in[i].data) {
+        int outer = k->g.rank - 1;
+        x = (const float *)k->in[i].data + offset(&k->g, i, b->row + first) +
+            b->col * k->g.inner[i];
+        step = k->g.inner[i];
+        ld = outer == 0 ? k->g.step[i][0] : -1; /* more axes: each row is looked up */
+    }
+    if (step == 1 && (ld == n || rows == 1)) return x;
+    for (int64_t r = 0; r < rows; r++) {
+        if (ld < 0)
+            x = (const float *)k->in[i].data + offset(&k->g, i, b->row + first + r) + b->col * step;
+        const float *from = load(ld < 0 ? x : x + r * ld, step, n, room + r * n);
+        if (from != room + r * n) memcpy(room + r * n, from, (size_t)n * sizeof *room);
+    }
+    return room;
+}
+
+static void scatter(float *to, int64_t ld, const float *from, int64_t rows, int64_t n)
+{
+    if (to == from) return;
+    if (ld == n) rows *= n, n = rows, rows = 1;
+    for (int64_t r = 0; r < rows; r++) memcpy(to + r * ld, from + r * n, (size_t)n * sizeof *to);
+}
+
+static void run_rows(const block_run *k, int64_t first, int64_t rows)
+{
+    const wf_pw *p = k->p;
+    const wf_pw_block *b = k->b;
+    const float *value[WF_PW_IN + WF_PW_INSTR];
+    for (int i = 0; i < p->n_in; i++) {
+        float *own = k->room + i * (int64_t)WF_PW_TILE;
+        value[i] = k->is_filled[i] ? own : gather(k, i, first, rows, own);
+    }
+    float *out = b->out + first * b->ld;
+    bool in_place = p->n_stores == 0 && (b->ld == b->cols || rows == 1);
+    run_tile(p, rows * b->cols, value, k->temp, in_place ? out : NULL, k->reference);
+    if (p->n_stores == 0) scatter(out, b->ld, value[p->n_in + p->n_instr - 1], rows, b->cols);
+    for (int s = 0; s < p->n_stores; s++) {
+        float *to = (float *)k->in[p->store[s].input].data + (b->row + first) * k->g.cols + b->col;
+        scatter(to, k->g.cols, value[p->store[s].value], rows, b->cols);
     }
 }
 
 void wf_pw_run_block(const wf_pw *p, const wf_tensor in[], const wf_shape *shape, bool reference,
                      const wf_pw_block *b, float *scratch)
 {
-    geometry g = {.rank = 0, .cols = wf_last(shape)};
-    float *temp = scratch + (int64_t)p->n_in * WF_PW_TILE;
-    for (int a = 0; a + 1 < shape->rank; a++) g.dim[g.rank++] = shape->dim[a];
+    block_run k = {.p = p, .in = in, .b = b, .reference = reference, .room = scratch};
+    k.temp = scratch + (int64_t)p->n_in * WF_PW_TILE;
+    k.g.cols = wf_last(shape);
+    for (int a = 0; a + 1 < shape->rank; a++) k.g.dim[k.g.rank++] = shape->dim[a];
     for (int i = 0; i < p->n_in; i++)
         for (int a = 0; a < shape->rank && in[i].data; a++)
-            *(a < g.rank ? &g.step[i][a] : &g.inner[i]) = stride_along(&in[i], shape->rank, a);
-    for (int64_t r = 0; r < b->rows; r++)
-        for (int64_t c = 0; c < b->cols; c += WF_PW_TILE) {
-            const float *value[WF_PW_IN + WF_PW_INSTR];
-            int64_t n = wf_min_i64(WF_PW_TILE, b->cols - c), row = b->row + r, col = b->col + c;
-            float *own = b->out + r * b->ld + c;
-            for (int i = 0; i < p->n_in; i++) {
-                if (!in[i].data)
-                    value[i] = own;
-                else
-                    value[i] =
-                        load((const float *)in[i].data + offset(&g, i, row) + col * g.inner[i],
-                             g.inner[i], n, scratch + i * (int64_t)WF_PW_TILE);
-            }
-            run_tile(p, n, value, temp, p->n_stores ? NULL : own, reference);
-            store_all(p, in, row * g.cols + col, n, value);
-        }
+            *(a < k.g.rank ? &k.g.step[i][a] : &k.g.inner[i]) =
+                stride_along(&in[i], shape->rank, a);
+    int64_t rows = wf_max_i64(1, tile_size(p) / b->cols), all = wf_min_i64(rows, b->rows) * b->cols;
+    fill_scalars(&k.g, p->n_in, in, all, scratch, k.is_filled);
+    for (int64_t r = 0; r < b->rows; r += rows) run_rows(&k, r, wf_min_i64(rows, b->rows - r));
 }
 
 wf_pw wf_pw_single(const wf_node *n, wf_node *in[4])

@@ -27,7 +27,8 @@ typedef struct wf_pw {
     } store[WF_PW_STORES];
 } wf_pw;
 
-/* A block of the output that a program is run on: rows x cols at a row distance of ld elements. */
+/* A block of the output that a program is run on: rows x cols (at most WF_PW_TILE / 2) at a row
+ * distance of ld elements. */
 typedef struct wf_pw_block {
     int64_t row, col, rows,
         cols;   /* place in the output seen as [all rows, cols of the last axis] */

@@ -109,7 +109,7 @@ UNARY(gelu, "x Phi(x)", x * 0.5 * erfc(-x * 0.70710678118654752440), wf_mul(dy, 
 UNARY(gelu_tanh, "x (1 + tanh(sqrt(2/pi) (x + .044715 x^3))) / 2",
       0.5 * x * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x))),
       wf_mul(dy, gelu_tanh_slope(x)))
-UNARY(relu, "max(x, 0)", x > 0 ? x : x * 0, wf_mul(dy, is_positive(x)))
+UNARY(relu, "max(x, 0)", x > 0 ? x : x * 0, wf_mul(dy, is_positive(y)))
 UNARY(relu2, "max(x, 0)^2", x > 0 ? x * x : x * 0, wf_mul(dy, wf_scale(wf_relu(x), 2)))
 UNARY(sign, "-1, 0 or 1", x > 0 ? 1 : x < 0 ? -1 : x, NULL)
 

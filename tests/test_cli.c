@@ -267,6 +267,52 @@ Test(cli, resume_names_what_differs_and_writes_nothing)
     cr_expect(n > 0 && n == m && !memcmp(before, after, n), "the checkpoint changed");
 }
 
+Test(cli, a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint)
+{
+#define WILD TRAIN "--text text.txt --out wild --optimizer sgd --warmup 0 --save-every 2 --clip 0 "
+    static char before[1 << 20], after[1 << 20];
+    outcome o = weft(WILD "--lr 1e30 --steps 20");
+    cr_expect_eq(o.code, 1, "code %d", o.code);
+    cr_expect(is_one_line(o.err) && strstr(o.err, "step "), "got: %s", o.err);
+
+    cr_expect_eq(weft(WILD "--lr 1e-3 --steps 2 --overwrite --out tame").code, 0);
+    size_t n = load("tame/checkpoint.safetensors", before, sizeof before);
+    o = weft(WILD "--lr 1e30 --steps 20 --overwrite --out tame --save-every 1000");
+    cr_expect_eq(o.code, 1, "code %d", o.code);
+    size_t m = load("tame/checkpoint.safetensors", after, sizeof after);
+    cr_expect(n > 0 && n == m && !memcmp(before, after, n), "the checkpoint changed");
+#undef WILD
+}
+
+Test(cli, a_trained_model_knows_the_alphabet)
+{
+    outcome o = weft(TRAIN "--text text.txt --out abc --width 32 --expand 64 --key 16 --batch 256 "
+                           "--warmup 10 --lr 0.01 --dropout 0 --steps 400 --eval-every 400 "
+                           "--show-every 400");
+    cr_expect_eq(o.code, 0, "code %d: %s", o.code, o.err);
+    o = weft("gau fill --model abc --top 1 a b c [MASK] e f g h [MASK] j");
+    cr_expect(strstr(o.out, "a b c [d] e f g h [i] j"), "got: %s", o.out);
+}
+
+Test(cli, fill_refuses_what_it_cannot_fill)
+{
+    cr_expect_eq(weft(TRAIN "--text text.txt --steps 1 --out old").code, 0);
+    cr_expect_eq(weft(TRAIN "--text text.txt --steps 1 --out other").code, 0);
+    put("other/vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n");
+    const wrong cases[] = {
+        {"gau fill a[MASK]", 2, "--model"},
+        {"gau fill --model old a[MASK] --top 0", 2, "--top"},
+        {"gau fill --model old a b", 1, "[MASK]"},
+        {"gau fill --model old \xe9[MASK]", 1, "UTF-8"},
+        {"gau fill --model other a[MASK]", 1, "other/vocab.txt"},
+        {"gau fill --model text.txt a[MASK]", 1, "text.txt"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) expect_wrong(&cases[i]);
+    outcome o = weft("gau fill --model old --top 2 a [MASK] c");
+    cr_expect_eq(o.code, 0, "code %d: %s", o.code, o.err);
+    cr_expect(strstr(o.out, "[MASK] 1\n") && strstr(o.out, "a ["), "got: %s", o.out);
+}
+
 Test(cli, a_signal_finishes_the_step_saves_and_exits_0)
 {
     int out[2];

@@ -214,15 +214,22 @@ static void compare(const gau_layer *l, const int32_t *ends, const char *what)
     int64_t sizes[] = {rows * l->d, rows * l->d, l->d * w, l->e * l->d, l->s, l->s};
     float *x = random_x(rows * l->d);
     trial fused = compile(l, "", 2), plain = compile(l, "-fuse_gau", 1);
+    setenv("WF_KERNELS", "ref", 1);
+    trial naive = compile(l, "", 1);
+    unsetenv("WF_KERNELS");
     run(&fused, l, x, ends);
     run(&plain, l, x, ends);
+    run(&naive, l, x, ends);
     cr_expect(is_fused(&fused) && !is_fused(&plain), "%s: fusion", what);
     for (int i = 0; i < 6; i++) {
         double d = distance(read_output(&fused, names[i]), read_output(&plain, names[i]), sizes[i]);
         cr_expect(d < 1e-5, "%s: %s differs by %g", what, names[i], d);
+        d = distance(read_output(&fused, names[i]), read_output(&naive, names[i]), sizes[i]);
+        cr_expect(d < 1e-5, "%s: %s differs from the reference by %g", what, names[i], d);
     }
     end(&fused);
     end(&plain);
+    end(&naive);
     free(x);
 }
 

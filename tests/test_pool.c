@@ -312,7 +312,7 @@ static void write_file(const char *path, const char *text)
 {
     char whole[300];
     snprintf(whole, sizeof whole, "%s%s", root, path);
-    for (char *c = whole + strlen(root) + 1; (c = strchr(c, '/')); c++) {
+    for (char *c = whole + strlen(root); (c = strchr(c, '/')); c++) {
         *c = 0;
         mkdir(whole, 0700);
         *c = '/';

@@ -1,0 +1,154 @@
+/*
+ * weft gau pretrain: trains a GAU as a masked language model. All that can be wrong with options
+ * and files is found before the first step and before anything is written.
+ */
+#define _GNU_SOURCE
+#include "models/pretrain.h"
+
+#include "models/drivers.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+bool wf_pretrain_fail(const wf_pretrain *p)
+{
+    return wf_complain(p->command.name, "%s", wf_error());
+}
+
+/* ---- before the first step ---- */
+
+static bool check_folder(wf_pretrain *p)
+{
+    p->checkpoint = wf_path_join(p->o->out, "checkpoint.safetensors");
+    if (!p->checkpoint) return wf_complain(p->command.name, "out of memory");
+    if (p->o->resume || p->o->overwrite || access(p->checkpoint, F_OK)) return true;
+    return wf_complain(p->command.name,
+                       "--out: %s exists; continue it with --resume, or start "
+                       "anew with --overwrite",
+                       p->checkpoint);
+}
+
+static bool read_text(wf_pretrain *p)
+{
+    const wf_pretrain_options *o = p->o;
+    wf_corpus_options how = {.max_len = o->max_len, .held_out = o->held_out};
+    wf_mlm_options batches = {
+        .batch = o->batch, .words = o->masking == 1, .seed = (uint64_t)o->seed};
+    if (wf_corpus_read(&p->corpus, p->vocab, o->text.n, o->text.item, &how) != WF_OK ||
+        wf_mlm_open(&p->data, &p->corpus, &p->corpus.train, p->vocab, &batches) != WF_OK)
+        return wf_pretrain_fail(p);
+    batches.fixed = true;
+    if (wf_mlm_open(&p->held_out, &p->corpus, &p->corpus.held_out, p->vocab, &batches) != WF_OK)
+        return wf_pretrain_fail(p);
+    wf_samples_choose(&p->samples, &p->corpus, p->vocab);
+    return true;
+}
+
+static wf_status bind_batch(wf_program *program, const wf_mlm *m)
+{
+    const size_t bytes = sizeof(int32_t), picks = (size_t)m->picks * bytes;
+    wf_status s = wf_bind(program, "ids", m->ids, (size_t)m->options.batch * bytes);
+    if (s == WF_OK) s = wf_bind(program, "offsets", m->offsets, ((size_t)m->rows + 1) * bytes);
+    if (s == WF_OK) s = wf_bind(program, "picks", m->picks_at, picks);
+    if (s == WF_OK) s = wf_bind(program, "labels", m->labels, picks);
+    return s;
+}
+
+static bool compile(wf_pretrain *p)
+{
+    const wf_mlm *m = &p->data;
+    wf_size_value sizes[] = {
+        {"tokens", m->options.batch}, {"rows", m->rows}, {"picks", m->picks}, {0}};
+    wf_compile_options train = {.sizes = sizes}, evaluate = {.sizes = sizes, .forward_only = true};
+    wf_graph *g = wf_graph_new();
+    wf_node *loss = wf_gau_mlm(g, &p->config);
+    wf_minimize(loss, p->training.optimizer, &p->training.hyper, &p->training.minimize);
+    bool ok = wf_compile(&p->train, g, p->store, p->rt, &train) == WF_OK &&
+              wf_compile(&p->evaluate, g, p->store, p->rt, &evaluate) == WF_OK &&
+              bind_batch(p->train, &p->data) == WF_OK &&
+              bind_batch(p->evaluate, &p->held_out) == WF_OK;
+    wf_graph_free(g);
+    return ok || wf_pretrain_fail(p);
+}
+
+/* A resumed run makes its weights anew to see what they guessed before training. */
+static bool guess_before(wf_pretrain *p)
+{
+    wf_store *fresh = p->o->resume ? wf_store_new((uint64_t)p->o->seed) : NULL;
+    wf_status s = p->o->resume && !fresh
+                      ? WF_ENOMEM
+                      : wf_samples_guess(&p->samples, p->samples.before, &p->config, p->vocab,
+                                         fresh ? fresh : p->store, p->rt);
+    wf_store_free(fresh);
+    return s == WF_OK || wf_pretrain_fail(p);
+}
+
+static bool prepare_model(wf_pretrain *p)
+{
+    const wf_pretrain_options *o = p->o;
+    wf_runtime_options how = {.threads = (int)o->threads, .trace = o->trace};
+    p->store = wf_store_new((uint64_t)o->seed);
+    if (!p->store) return wf_pretrain_fail(p);
+    if (o->resume && !wf_pretrain_resume(p)) return false;
+    int tensors = wf_store_count(p->store);
+    p->rt = wf_runtime_new(&how);
+    if (!p->rt) return wf_pretrain_fail(p);
+    if (!compile(p)) return false;
+    if (o->resume && !wf_pretrain_check_whole(p, tensors)) return false;
+    if (o->init && !wf_pretrain_init(p)) return false;
+    return guess_before(p);
+}
+
+static bool open_log(wf_pretrain *p)
+{
+    if (!p->o->log) return true;
+    p->log = fopen(p->o->log, p->o->resume ? "a" : "w");
+    return p->log || wf_complain(p->command.name, "--log: %s cannot be written: %s", p->o->log,
+                                 strerror(errno));
+}
+
+static bool train(wf_pretrain *p)
+{
+    if (!check_folder(p) || !read_text(p) || !prepare_model(p) ||
+        !wf_make_folder(p->command.name, p->o->out) || !open_log(p))
+        return false;
+    wf_stop_on_signals();
+    wf_pretrain_begin(p);
+    return wf_pretrain_loop(p) && wf_pretrain_end(p);
+}
+
+static void close_all(wf_pretrain *p)
+{
+    if (p->log) fclose(p->log);
+    wf_program_free(p->evaluate);
+    wf_program_free(p->train);
+    wf_runtime_free(p->rt);
+    wf_store_free(p->store);
+    wf_mlm_close(&p->held_out);
+    wf_mlm_close(&p->data);
+    wf_corpus_free(&p->corpus);
+    wf_vocab_free(p->vocab);
+    free(p->checkpoint);
+}
+
+int wf_gau_pretrain_main(int argc, char **argv)
+{
+    wf_pretrain_options o = {0};
+    static wf_pretrain p; /* its curves are large for a stack */
+    p = (wf_pretrain){.command = wf_pretrain_command(), .o = &o, .saved = -1, .evaluated = -1};
+    int code = wf_args_parse(&p.command, argc, argv, &o);
+    if (code >= 0) return code;
+    if (!wf_pretrain_check(&o) || !wf_pretrain_schedule(&p.schedule, &o) ||
+        !wf_training_make(&p.training, p.command.name, &o.training))
+        return WF_USAGE;
+    if (wf_vocab_load(&p.vocab, o.vocab) != WF_OK) {
+        wf_pretrain_fail(&p);
+        return WF_FAILED;
+    }
+    code = WF_USAGE;
+    if (wf_gau_config_make(&p.config, p.command.name, &o.model, wf_vocab_size(p.vocab)))
+        code = train(&p) ? WF_DONE : WF_FAILED;
+    close_all(&p);
+    return code;
+}

@@ -1,0 +1,119 @@
+/* What a pre-training run tells people, and the log that it keeps for machines. */
+#include "models/pretrain.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+void wf_pretrain_log(const wf_pretrain *p, const char *event, const char *format, ...)
+{
+    if (!p->log) return;
+    fprintf(p->log, "{\"event\": \"%s\", ", event);
+    va_list args;
+    va_start(args, format);
+    vfprintf(p->log, format, args);
+    va_end(args);
+    fputs("}\n", p->log);
+    fflush(p->log);
+}
+
+/* "1234567" -> "1,234,567" */
+static const char *grouped(int64_t n, char *text)
+{
+    char digits[24];
+    int len = snprintf(digits, sizeof digits, "%lld", (long long)n), at = 0;
+    for (int i = 0; i < len; i++) {
+        if (i > 0 && (len - i) % 3 == 0) text[at++] = ',';
+        text[at++] = digits[i];
+    }
+    text[at] = 0;
+    return text;
+}
+
+enum { NUMBER = 32 };
+
+void wf_pretrain_begin(const wf_pretrain *p)
+{
+    static const char *const optimizers[] = {"tiger", "lion", "adamw", "sgd"};
+    const wf_corpus *c = &p->corpus;
+    const wf_gau_config *m = &p->config;
+    char a[NUMBER], b[NUMBER];
+    printf("text    %s documents, %s tokens to learn from; ", grouped(c->train.documents, a),
+           grouped(c->train.tokens, b));
+    printf("%s documents, %s tokens held out\n", grouped(c->held_out.documents, a),
+           grouped(c->held_out.tokens, b));
+    printf("model   layers %lld, width %lld, vocabulary %s: %s parameters\n", (long long)m->layers,
+           (long long)m->width, grouped(m->vocab, a), grouped(wf_gau_parameters(m), b));
+    printf("steps   of up to %lld tokens, %s at %g, %d thread%s with %s\n", (long long)p->o->batch,
+           optimizers[p->o->training.optimizer], p->training.lr, wf_runtime_threads(p->rt),
+           wf_runtime_threads(p->rt) == 1 ? "" : "s", wf_runtime_isa(p->rt));
+    if (p->step > 0) printf("goes on after step %lld\n", (long long)p->step);
+    printf("\n");
+    fflush(stdout);
+    wf_pretrain_log(p, "start", "\"step\": %lld, \"parameters\": %lld, \"tokens\": %lld",
+                    (long long)p->step, (long long)wf_gau_parameters(m),
+                    (long long)c->train.tokens);
+}
+
+static double mib(size_t bytes)
+{
+    return (double)bytes / (1 << 20);
+}
+
+static void print_compiler(const wf_pretrain *p)
+{
+    wf_program_stats s = wf_program_get_stats(p->train);
+    printf("The compiler\n"
+           "  graph   %d nodes declared, %d with gradients and update, %d after fusion: %d kernels "
+           "a step\n"
+           "  memory  %.1f MiB for all values of a step, %.1f MiB if each had its own\n"
+           "  weights %.1f MiB with the state of the optimizer\n"
+           "  time    %.0f ms to compile\n\n",
+           s.nodes_declared, s.nodes_before, s.nodes_after, s.kernels, mib(s.plan_bytes),
+           mib(s.plan_bytes_naive), mib(s.store_bytes), 1000 * s.compile_seconds);
+    wf_pretrain_log(p, "compiler",
+                    "\"nodes_declared\": %d, \"nodes_before\": %d, \"nodes_after\": %d, "
+                    "\"kernels\": %d, \"plan_bytes\": %zu, \"plan_bytes_naive\": %zu, "
+                    "\"store_bytes\": %zu, \"compile_seconds\": %.4f, \"flops\": %.4g",
+                    s.nodes_declared, s.nodes_before, s.nodes_after, s.kernels, s.plan_bytes,
+                    s.plan_bytes_naive, s.store_bytes, s.compile_seconds, s.flops);
+}
+
+static int count_right(const wf_samples *s, const int32_t *guess)
+{
+    int n = 0;
+    for (int64_t i = 0; i < s->n_picks; i++) n += guess[i] == s->truth[i];
+    return n;
+}
+
+static void print_samples(const wf_pretrain *p)
+{
+    const wf_samples *s = &p->samples;
+    if (s->n_picks == 0) return;
+    printf("Held-out lines; the model does not see what stands in [ ] and guesses it: %d of %lld "
+           "right before training, %d after\n",
+           count_right(s, s->before), (long long)s->n_picks, count_right(s, s->after));
+    wf_samples_print(s, stdout, p->vocab);
+    printf("\n");
+}
+
+bool wf_pretrain_end(wf_pretrain *p)
+{
+    if (wf_samples_guess(&p->samples, p->samples.after, &p->config, p->vocab, p->store, p->rt) !=
+        WF_OK)
+        return wf_pretrain_fail(p);
+    printf("\n");
+    print_compiler(p);
+    print_samples(p);
+    if (p->data.dropped > 0)
+        printf("%lld masked tokens found no room in their batches and were left as they are.\n",
+               (long long)p->data.dropped);
+    printf("Saved in %s after step %lld: model.safetensors, vocab.txt, config.json, loss.png, "
+           "checkpoint.safetensors\n"
+           "  to go on     the same command with --resume and more --steps\n"
+           "  to try it    weft gau fill --model %s \"...[MASK]...\"\n",
+           p->o->out, (long long)p->step, p->o->out);
+    wf_pretrain_log(p, "end", "\"step\": %lld, \"dropped\": %lld", (long long)p->step,
+                    (long long)p->data.dropped);
+    bool ok = !p->log || !ferror(p->log);
+    return ok || wf_complain(p->command.name, "--log: %s cannot be written", p->o->log);
+}

@@ -1,0 +1,173 @@
+/* The files of a pre-training run: what is saved, and how a run goes on from it. */
+#define _GNU_SOURCE
+#include "io/plot.h"
+#include "models/checkpoint.h"
+#include "models/pretrain.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- resume ---- */
+
+/* A digest among the texts of the checkpoint; "what" is the option that it stands for. */
+static bool same_digest(const wf_pretrain *p, const char *what, uint64_t digest)
+{
+    char key[32], text[32];
+    snprintf(key, sizeof key, "data/%s", what);
+    snprintf(text, sizeof text, "%016" PRIx64, digest);
+    const char *was = wf_store_text(p->store, key);
+    return (was && !strcmp(was, text)) ||
+           wf_complain(p->command.name, "--%s: %s was made with other content", what,
+                       p->checkpoint);
+}
+
+static wf_status save_digest(const wf_pretrain *p, const char *what, uint64_t digest)
+{
+    char key[32], text[32];
+    snprintf(key, sizeof key, "data/%s", what);
+    snprintf(text, sizeof text, "%016" PRIx64, digest);
+    return wf_store_set_text(p->store, key, text);
+}
+
+/* Half a cosine ends at --steps, so with it they belong to the configuration. */
+static int64_t course_of(const wf_pretrain *p)
+{
+    return p->schedule.cosine ? p->o->steps : 0;
+}
+
+bool wf_pretrain_resume(wf_pretrain *p)
+{
+    const wf_store *s = p->store;
+    if (wf_store_load(p->store, p->checkpoint) != WF_OK) return wf_pretrain_fail(p);
+    if (!wf_config_same(&p->command, p->o, s, p->checkpoint)) return false;
+    int64_t step = wf_number_load(s, "progress/step");
+    int64_t epoch = wf_number_load(s, "progress/epoch");
+    int64_t position = wf_number_load(s, "progress/position");
+    int64_t course = wf_number_load(s, "progress/course");
+    if (step < 0 || epoch < 0 || position < 0 || course < 0)
+        return wf_complain(p->command.name, "%s: expected the progress of a run in its metadata",
+                           p->checkpoint);
+    if (!same_digest(p, "vocab", wf_vocab_digest(p->vocab)) ||
+        !same_digest(p, "text", p->corpus.digest))
+        return false;
+    if (course != course_of(p))
+        return wf_complain(p->command.name, "--steps: %s was made for %lld, got %lld",
+                           p->checkpoint, (long long)course, (long long)p->o->steps);
+    if (position > p->corpus.train.n)
+        return wf_complain(p->command.name, "%s: expected a position of at most %lld, got %lld",
+                           p->checkpoint, (long long)p->corpus.train.n, (long long)position);
+    p->step = p->saved = step;
+    wf_mlm_seek(&p->data, epoch, position);
+    wf_curve_load(&p->losses, s, "loss");
+    wf_curve_load(&p->held_out_losses, s, "held_out");
+    return true;
+}
+
+bool wf_pretrain_check_whole(const wf_pretrain *p, int tensors_before)
+{
+    return wf_store_count(p->store) == tensors_before ||
+           wf_complain(p->command.name, "%s: expected a tensor '%s'", p->checkpoint,
+                       wf_store_name(p->store, tensors_before));
+}
+
+/* ---- weights of another run ---- */
+
+/* Every weight of the model must be in the file, in its shape. */
+bool wf_pretrain_init(wf_pretrain *p)
+{
+    wf_store *from = wf_store_new(0);
+    bool ok = from && wf_store_load(from, p->o->init) == WF_OK;
+    if (!ok) wf_pretrain_fail(p);
+    for (int i = 0; ok && i < wf_store_count(p->store); i++) {
+        const char *name = wf_store_name(p->store, i);
+        if (!wf_is_weight(name)) continue;
+        wf_dtype dtype;
+        wf_shape shape;
+        const void *data = wf_store_data(from, name, &dtype, &shape);
+        if (!data)
+            ok = wf_complain(p->command.name, "%s: expected a tensor '%s'", p->o->init, name);
+        else if (wf_store_put(p->store, name, dtype, shape, data) != WF_OK)
+            ok = wf_complain(p->command.name, "%s: %s", p->o->init, wf_error());
+    }
+    wf_store_free(from);
+    return ok;
+}
+
+/* ---- save ---- */
+
+static bool has_finite_weights(const wf_store *s)
+{
+    for (int i = 0; i < wf_store_count(s); i++) {
+        wf_dtype dtype;
+        wf_shape shape;
+        const float *x = wf_store_data(s, wf_store_name(s, i), &dtype, &shape);
+        int64_t n = dtype == WF_F32 ? 1 : 0;
+        for (int k = 0; k < shape.rank; k++) n *= shape.dim[k];
+        for (int64_t k = 0; k < n; k++)
+            if (!isfinite(x[k])) return false;
+    }
+    return true;
+}
+
+static wf_status note_progress(wf_pretrain *p)
+{
+    wf_store *t = p->store;
+    wf_status s = wf_config_save(&p->command, p->o, t);
+    if (s == WF_OK) s = save_digest(p, "vocab", wf_vocab_digest(p->vocab));
+    if (s == WF_OK) s = save_digest(p, "text", p->corpus.digest);
+    if (s == WF_OK) s = wf_number_save(t, "progress/course", course_of(p));
+    if (s == WF_OK) s = wf_number_save(t, "progress/step", p->step);
+    if (s == WF_OK) s = wf_number_save(t, "progress/epoch", p->data.epoch);
+    if (s == WF_OK) s = wf_number_save(t, "progress/position", p->data.position);
+    if (s == WF_OK) s = wf_curve_save(&p->losses, t, "loss");
+    if (s == WF_OK) s = wf_curve_save(&p->held_out_losses, t, "held_out");
+    return s;
+}
+
+static wf_status save_plot(const wf_pretrain *p, const char *path)
+{
+    const wf_curve *a = &p->losses, *b = &p->held_out_losses;
+    const wf_plot_line lines[] = {{"training", a->n, a->step, a->value},
+                                  {"held out", b->n, b->step, b->value}};
+    return wf_plot_save(&(wf_plot){.title = "masked language model",
+                                   .x_name = "step",
+                                   .y_name = "loss",
+                                   .n_lines = 2,
+                                   .lines = lines},
+                        path);
+}
+
+/* What is read from the checkpoint, for people and other programs. */
+static bool save_beside(wf_pretrain *p)
+{
+    static const char *const names[] = {"model.safetensors", "config.json", "vocab.txt",
+                                        "loss.png"};
+    bool ok = true;
+    for (int i = 0; i < 4 && ok; i++) {
+        char *path = wf_path_join(p->o->out, names[i]);
+        if (!path) return wf_complain(p->command.name, "out of memory");
+        if (i == 0) ok = wf_weights_save(p->store, &p->command, p->o, path) == WF_OK;
+        if (i == 2) ok = wf_vocab_save(p->vocab, path) == WF_OK;
+        if (i == 3) ok = save_plot(p, path) == WF_OK;
+        if (!ok) wf_pretrain_fail(p);
+        if (i == 1) ok = wf_config_write(&p->command, p->o, path);
+        free(path);
+    }
+    return ok;
+}
+
+bool wf_pretrain_save(wf_pretrain *p)
+{
+    if (!has_finite_weights(p->store))
+        return wf_complain(p->command.name,
+                           "step %lld: weights are no longer finite; nothing was saved (try a "
+                           "smaller --lr, or --clip 1)",
+                           (long long)p->step);
+    if (note_progress(p) != WF_OK || wf_store_save(p->store, p->checkpoint, NULL) != WF_OK)
+        return wf_pretrain_fail(p);
+    p->saved = p->step;
+    wf_pretrain_log(p, "save", "\"step\": %lld", (long long)p->step);
+    return save_beside(p);
+}

@@ -1,0 +1,180 @@
+/*
+ * The naive reference of the gated attention unit, row by row in double precision: what gau.c and
+ * gau_grad.c are tested against, and what WF_KERNELS=ref runs.
+ */
+#include "ops/gau_grad.h"
+
+#include <math.h>
+#include <string.h>
+
+static double silu(double x)
+{
+    return x / (1 + exp(-x));
+}
+
+static double silu_slope(double x)
+{
+    double s = 1 / (1 + exp(-x));
+    return s * (1 + x * (1 - s));
+}
+
+/* One item, and what is visible from one of its rows. */
+typedef struct row_view {
+    const wf_call *c;
+    const wf_gau_attr *a;
+    const wf_gau_shape *g;
+    int64_t row; /* of all rows */
+    wf_gau_row k;
+} row_view;
+
+static row_view view_row(const wf_call *c, const wf_gau_shape *g, int64_t row)
+{
+    row_view v = {.c = c, .a = c->attr, .g = g, .row = row};
+    v.k = wf_gau_row_of(g, v.a, c->in[3].data, row);
+    return v;
+}
+
+/* P of the i-th row of this row's item. */
+static const float *p_of(const row_view *v, int64_t i)
+{
+    return (const float *)v->c->in[0].data + (v->row / v->g->n * v->g->n + i) * v->g->width;
+}
+
+/* Element j of rope(silu(Z) gamma) at row i of the item. */
+static double turned(const row_view *v, int64_t i, const float *gamma, int64_t j)
+{
+    const float *z = p_of(v, i) + v->a->z, *angle = (const float *)v->c->in[4].data + i * v->g->s;
+    int64_t even = j / 2 * 2;
+    double x = silu((double)z[even]) * (double)gamma[even];
+    double y = silu((double)z[even + 1]) * (double)gamma[even + 1];
+    double cosine = (double)angle[j / 2], sine = (double)angle[v->g->s / 2 + j / 2];
+    return j == even ? x * cosine - y * sine : y * cosine + x * sine;
+}
+
+/* The factor of dropout at key j of this row. */
+static double kept(const row_view *v, int64_t j)
+{
+    float one = 1;
+    if (v->a->rate > 0)
+        wf_vec_get()->dropout(1, &one, &one, v->a->rate, v->c->seed,
+                              wf_random_stream(v->a->salt, v->c->step),
+                              (uint64_t)(v->row * v->g->n + j));
+    return (double)one;
+}
+
+/* Scores f q k of the row's keys into x[from..to-1]. */
+static void scores(const row_view *v, double *x)
+{
+    const float *gamma_q = v->c->in[1].data, *gamma_k = v->c->in[2].data;
+    for (int64_t j = v->k.from; j < v->k.to; j++) {
+        double sum = 0;
+        for (int64_t t = 0; t < v->g->s; t++)
+            sum += turned(v, v->row % v->g->n, gamma_q, t) * turned(v, j, gamma_k, t);
+        x[j] = sum * (double)v->k.factor;
+    }
+}
+
+/* Weights before dropout, in place of the scores; relu^2 leaves the slope 2 max(s, 0) / len in x.
+ */
+static void weigh(const row_view *v, const double *x, double *a)
+{
+    double top = -INFINITY, sum = 0;
+    for (int64_t j = v->k.from; j < v->k.to; j++) top = fmax(top, x[j]);
+    for (int64_t j = v->k.from; j < v->k.to; j++) {
+        double r = fmax(x[j], 0);
+        a[j] = v->a->kind == WF_GAU_KIND_RELU2 ? r * r * (double)v->k.inverse : exp(x[j] - top);
+        sum += a[j];
+    }
+    for (int64_t j = v->k.from; j < v->k.to && v->a->kind == WF_GAU_KIND_SOFTMAX; j++) a[j] /= sum;
+}
+
+void wf_gau_reference_attend(const wf_call *c, const wf_gau_shape *g, int64_t row, double *x)
+{
+    row_view v = view_row(c, g, row);
+    float *y = (float *)c->out->data + row * g->e;
+    scores(&v, x);
+    weigh(&v, x, x);
+    for (int64_t j = v.k.from; j < v.k.to; j++) x[j] *= kept(&v, j);
+    for (int64_t t = 0; t < g->e; t++) {
+        double sum = 0;
+        for (int64_t j = v.k.from; j < v.k.to; j++)
+            sum += x[j] * silu((double)p_of(&v, j)[v.a->v + t]);
+        y[t] = (float)sum;
+    }
+}
+
+/* ---- backward ---- */
+
+static float *d_of(const row_view *v, int64_t i)
+{
+    return (float *)v->c->out->data + (v->row / v->g->n * v->g->n + i) * wf_gau_d_width(v->g);
+}
+
+/* dU, dV of the row's keys, and dS' into ds; a: weights before dropout. */
+static void weight_gradients(const row_view *v, const double *x, const double *a, double *ds)
+{
+    const wf_gau_attr *k = v->a;
+    const float *p = p_of(v, v->row % v->g->n);
+    const float *y = (const float *)v->c->in[5].data + v->row * v->g->e;
+    const float *dg = (const float *)v->c->in[6].data + v->row * v->g->e;
+    float *d = d_of(v, v->row % v->g->n);
+    double along = 0;
+    for (int64_t t = 0; t < v->g->e; t++)
+        d[k->u + t] = (float)((double)dg[t] * (double)y[t] * silu_slope((double)p[k->u + t]));
+    for (int64_t j = v->k.from; j < v->k.to; j++) {
+        double mask = kept(v, j), da = 0;
+        for (int64_t t = 0; t < v->g->e; t++) {
+            double dy = (double)dg[t] * silu((double)p[k->u + t]);
+            da += dy * silu((double)p_of(v, j)[k->v + t]);
+            d_of(v, j)[k->v + t] += (float)(a[j] * mask * dy);
+        }
+        ds[j] = da * mask;
+        along += ds[j] * a[j];
+    }
+    for (int64_t j = v->k.from; j < v->k.to; j++)
+        ds[j] = k->kind == WF_GAU_KIND_RELU2 ? ds[j] * 2 * fmax(x[j], 0) * (double)v->k.inverse
+                                             : a[j] * (ds[j] - along);
+}
+
+/* d(rotated q) of the row at once, d(rotated k) of its keys added to dk [n][s]. */
+static void score_gradients(const row_view *v, const double *ds, float *dq, float *dk)
+{
+    double f = (double)v->k.factor;
+    const float *gamma_q = v->c->in[1].data, *gamma_k = v->c->in[2].data;
+    for (int64_t t = 0; t < v->g->s; t++) {
+        double sum = 0, q = turned(v, v->row % v->g->n, gamma_q, t);
+        for (int64_t j = v->k.from; j < v->k.to; j++) {
+            sum += ds[j] * turned(v, j, gamma_k, t);
+            dk[j * v->g->s + t] += (float)(ds[j] * f * q);
+        }
+        dq[t] = (float)(sum * f);
+    }
+}
+
+void wf_gau_reference_grad(const wf_call *c, const wf_gau_shape *g, int64_t item, double *room,
+                           float *dk)
+{
+    const wf_gau_attr *a = c->attr;
+    double *x = room, *weights = x + g->n, *ds = weights + g->n;
+    float dq[2048]; /* s <= 2048 is checked where the pattern is found */
+    memset((float *)c->out->data + item * g->n * wf_gau_d_width(g), 0,
+           (size_t)(g->n * wf_gau_d_width(g)) * sizeof(float));
+    memset(dk, 0, (size_t)(g->n * g->s) * sizeof *dk);
+    for (int64_t i = 0; i < g->n; i++) {
+        row_view v = view_row(c, g, item * g->n + i);
+        scores(&v, x);
+        weigh(&v, x, weights);
+        weight_gradients(&v, x, weights, ds);
+        score_gradients(&v, ds, dq, dk);
+        float *d = d_of(&v, i);
+        wf_gau_turn_back(c, g, v.row, c->in[1].data, dq, d + a->z, d + g->width);
+    }
+    for (int64_t i = 0; i < g->n; i++) {
+        row_view v = view_row(c, g, item * g->n + i);
+        float *d = d_of(&v, i);
+        const float *p = p_of(&v, i);
+        wf_gau_turn_back(c, g, v.row, c->in[2].data, dk + i * g->s, d + a->z, d + g->width + g->s);
+        for (int64_t t = 0; t < g->s; t++) d[a->z + t] *= (float)silu_slope((double)p[a->z + t]);
+        for (int64_t t = 0; t < g->e; t++) d[a->v + t] *= (float)silu_slope((double)p[a->v + t]);
+    }
+}

@@ -1,0 +1,283 @@
+/*
+ * The kernel of matmul.c and linear.c: y = op(a) op(b) over the last two axes, leading axes
+ * broadcast.
+ *
+ * y is cut into panels of PANEL columns and those into chunks of rows; a panel's chunk is a unit. A
+ * unit copies its part of op(b) side by side into scratch, k by blocks, where the tile kernels find
+ * it in the second-level cache; op(a) is read in place, or transposed into work first (phase 0)
+ * when it is stored the other way. All cuts follow from shapes.
+ */
+#include "ops/matmul.h"
+
+#include "ops/gemm.h"
+
+#include <string.h>
+
+/* STRIP columns are packed together; ROWS rows go through one kernel. */
+enum { PANEL = 64, STRIP = 32, ROWS = 48, K_BLOCK = 1280, CHUNK = 192, UNITS = 16 };
+
+/* One item of an operand: element (i, j) at data[i * row + j * col]. */
+typedef struct matrix {
+    const float *data;
+    int64_t row, col;
+} matrix;
+
+typedef struct product {
+    int64_t m, n, k, items;
+    int64_t panels, rows, chunks; /* rows of a chunk */
+    int64_t k_block;
+    bool turned; /* op(a) is transposed into work */
+} product;
+
+static product product_of(const wf_shape *a, const wf_shape *y, const wf_matmul_attr *attr)
+{
+    product p = {.m = y->dim[y->rank - 2], .n = y->dim[y->rank - 1], .items = 1};
+    p.k = a->dim[attr->ta ? a->rank - 2 : a->rank - 1];
+    for (int i = 0; i < y->rank - 2; i++) p.items *= y->dim[i];
+    p.panels = wf_ceil_div(p.n, PANEL);
+    int64_t most = wf_max_i64(1, p.m / CHUNK); /* chunks that are worth packing a panel for */
+    int64_t want = wf_ceil_div(UNITS, p.panels * p.items);
+    p.rows = wf_ceil_div(wf_ceil_div(p.m, wf_min_i64(most, want)), ROWS) * ROWS;
+    p.chunks = wf_ceil_div(p.m, p.rows);
+    int64_t blocks = wf_ceil_div(p.k, K_BLOCK);
+    p.k_block = wf_ceil_div(wf_ceil_div(p.k, blocks), 8) * 8;
+    p.turned = attr->ta && p.n >= STRIP && p.m * p.k >= 4096;
+    return p;
+}
+
+/* The number of the operand's own item that item of the result reads. */
+static int64_t own_item(const wf_shape *own, const wf_shape *y, int64_t item)
+{
+    int64_t at = 0, step = 1;
+    for (int i = y->rank - 3; i >= 0; i--) {
+        int o = i - (y->rank - own->rank);
+        if (o >= 0) {
+            if (own->dim[o] != 1) at += item % y->dim[i] * step;
+            step *= own->dim[o];
+        }
+        item /= y->dim[i];
+    }
+    return at;
+}
+
+static matrix item_of(const wf_tensor *t, bool swap, int64_t own)
+{
+    int r = t->shape.rank;
+    int64_t at = 0;
+    for (int i = r - 3; i >= 0; i--) {
+        at += own % t->shape.dim[i] * t->stride[i];
+        own /= t->shape.dim[i];
+    }
+    matrix m = {
+        .data = (const float *)t->data + at, .row = t->stride[r - 2], .col = t->stride[r - 1]};
+    if (t->shape.dim[r - 1] == 1) m.col = 1;
+    if (t->shape.dim[r - 2] == 1) m.row = t->shape.dim[r - 1];
+    return swap ? (matrix){m.data, m.col, m.row} : m;
+}
+
+/* ---- bringing operands into shape ---- */
+
+/* y[r * ld + c] = x(r, c) */
+static void copy_matrix(float *y, int64_t ld, const matrix *x, int64_t rows, int64_t cols)
+{
+    if (x->col == 1) {
+        for (int64_t r = 0; r < rows; r++)
+            memcpy(y + r * ld, x->data + r * x->row, (size_t)cols * sizeof *y);
+    } else if (x->row == 1) {
+        wf_vec_get()->transpose(cols, rows, y, ld, x->data, x->col);
+    } else {
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t c = 0; c < cols; c++) y[r * ld + c] = x->data[r * x->row + c * x->col];
+    }
+}
+
+static matrix part(const matrix *x, int64_t row, int64_t col)
+{
+    return (matrix){x->data + row * x->row + col * x->col, x->row, x->col};
+}
+
+/* Phase 0: blocks of PANEL rows of op(a), all items one behind the other. */
+static void turn(const wf_call *c, const product *p, int64_t lo, int64_t hi)
+{
+    int64_t blocks = wf_ceil_div(p->m, PANEL);
+    for (int64_t u = lo; u < hi; u++) {
+        matrix a = item_of(&c->in[0], true, u / blocks);
+        int64_t row = u % blocks * PANEL, n = wf_min_i64(PANEL, p->m - row);
+        matrix from = part(&a, row, 0);
+        copy_matrix((float *)c->work + (u / blocks * p->m + row) * p->k, p->k, &from, n, p->k);
+    }
+}
+
+/* ---- one unit ---- */
+
+/* The scratch of a thread. */
+typedef struct room {
+    float *b;       /* STRIP columns of op(b), K_BLOCK deep, for each strip of a panel */
+    float *a;       /* ROWS rows of op(a), where it lies in no order that a kernel reads */
+    float *out;     /* a chunk, when the result is only stored by the program */
+    float *program; /* of wf_pw_run_block */
+} room;
+
+static int64_t lay_out(room *r, const product *p, const wf_pw *program, float *scratch)
+{
+    int64_t at = 0;
+    r->b = scratch;
+    at += PANEL * p->k_block;
+    r->a = scratch + at;
+    at += ROWS * p->k_block;
+    r->out = scratch + at;
+    if (program && program->n_stores) at += p->rows * PANEL;
+    r->program = scratch + at;
+    return at + (program ? wf_pw_scratch(program) : 0);
+}
+
+typedef struct unit {
+    const product *p;
+    matrix a, b;
+    float *c; /* the first element of the chunk */
+    int64_t ldc, row, rows, col, cols;
+    room room;
+} unit;
+
+/* Is op(b) better copied? Columns far apart are slow to walk down for narrow vectors. */
+static bool is_packed(const unit *u)
+{
+    if (u->b.col != 1 || (u->b.row < u->p->n && u->p->k > 1)) return true;
+    return wf_vec_get()->width < 16 && u->rows >= ROWS && u->b.row > STRIP;
+}
+
+/* rows x cols x k at (row, col, from) of the chunk. b holds the strip: ldb its step. */
+static void multiply(const unit *u, const float *b, int64_t ldb, int64_t row, int64_t col,
+                     int64_t from)
+{
+    matrix a = part(&u->a, u->row + row, from);
+    wf_gemm_shape s = {.m = wf_min_i64(ROWS, u->rows - row),
+                       .n = wf_min_i64(STRIP, u->cols - col),
+                       .k = wf_min_i64(u->p->k_block, u->p->k - from),
+                       .ldb = ldb,
+                       .ldc = u->ldc,
+                       .accumulate = from > 0};
+    if (a.col == 1 && (a.row >= s.k || s.m == 1)) {
+        s.lda = wf_max_i64(a.row, s.k);
+    } else if (a.row == 1 && (a.col >= s.m || s.k == 1)) {
+        s.lda = wf_max_i64(a.col, s.m);
+        s.trans_a = true;
+    } else {
+        copy_matrix(u->room.a, s.k, &a, s.m, s.k);
+        a.data = u->room.a;
+        s.lda = s.k;
+    }
+    wf_gemm g = wf_gemm_get(&s);
+    wf_gemm_run(&g, a.data, b, u->c + row * u->ldc + col, 1);
+}
+
+/* All rows of the chunk for one block of k; done(row, rows) is called behind the last block. */
+static void run_block(const unit *u, int64_t from)
+{
+    int64_t k = wf_min_i64(u->p->k_block, u->p->k - from);
+    bool packed = is_packed(u);
+    matrix b = part(&u->b, from, u->col);
+    for (int64_t col = 0; packed && col < u->cols; col += STRIP) {
+        matrix strip = part(&b, 0, col);
+        int64_t n = wf_min_i64(STRIP, u->cols - col);
+        copy_matrix(u->room.b + col * u->p->k_block, n, &strip, k, n);
+    }
+    for (int64_t row = 0; row < u->rows; row += ROWS)
+        for (int64_t col = 0; col < u->cols; col += STRIP) {
+            const float *x = packed ? u->room.b + col * u->p->k_block : b.data + col;
+            multiply(u, x, packed ? wf_min_i64(STRIP, u->cols - col) : u->b.row, row, col, from);
+        }
+}
+
+static void reference_block(const unit *u)
+{
+    for (int64_t i = 0; i < u->rows; i++)
+        for (int64_t j = 0; j < u->cols; j++) {
+            matrix a = part(&u->a, u->row + i, 0), b = part(&u->b, 0, u->col + j);
+            double y = 0;
+            for (int64_t k = 0; k < u->p->k; k++)
+                y += (double)a.data[k * a.col] * (double)b.data[k * b.row];
+            u->c[i * u->ldc + j] = (float)y;
+        }
+}
+
+/* The program's inputs: the product itself (no data of its own), then the node's further inputs. */
+static void run_program(const wf_call *c, const wf_pw *program, const unit *u, int64_t item)
+{
+    wf_tensor in[WF_PW_IN] = {{0}};
+    for (int i = 1; i < program->n_in; i++) in[i] = c->in[i + 1];
+    wf_pw_block b = {.row = item * u->p->m + u->row,
+                     .col = u->col,
+                     .rows = u->rows,
+                     .cols = u->cols,
+                     .out = u->c,
+                     .ld = u->ldc};
+    wf_pw_run_block(program, in, &c->out->shape, c->reference, &b, u->room.program);
+}
+
+static void run_unit(const wf_call *c, const wf_matmul_attr *attr, const wf_pw *program,
+                     const product *p, int64_t number)
+{
+    int64_t item = number / (p->panels * p->chunks), rest = number % (p->panels * p->chunks);
+    unit u = {.p = p, .row = rest % p->chunks * p->rows, .col = rest / p->chunks * PANEL};
+    u.rows = wf_min_i64(p->rows, p->m - u.row);
+    u.cols = wf_min_i64(PANEL, p->n - u.col);
+    int64_t own = own_item(&c->in[0].shape, &c->out->shape, item);
+    u.a = item_of(&c->in[0], attr->ta, own);
+    u.b = item_of(&c->in[1], attr->tb, own_item(&c->in[1].shape, &c->out->shape, item));
+    if (p->turned && !c->reference)
+        u.a = (matrix){(const float *)c->work + own * p->m * p->k, p->k, 1};
+    lay_out(&u.room, p, program, c->scratch);
+    bool only_stores = program && program->n_stores;
+    u.ldc = only_stores ? u.cols : p->n;
+    u.c = only_stores ? u.room.out : (float *)c->out->data + (item * p->m + u.row) * p->n + u.col;
+    if (c->reference)
+        reference_block(&u);
+    else
+        for (int64_t from = 0; from < p->k; from += p->k_block) run_block(&u, from);
+    if (program) run_program(c, program, &u, item);
+}
+
+/* ---- for matmul and linear ---- */
+
+void wf_matmul_run(const wf_call *c, const wf_matmul_attr *a, const wf_pw *program, int64_t lo,
+                   int64_t hi)
+{
+    product p = product_of(&c->in[0].shape, &c->out->shape, a);
+    if (p.turned && c->phase == 0)
+        turn(c, &p, lo, hi);
+    else
+        for (int64_t u = lo; u < hi; u++) run_unit(c, a, program, &p, u);
+}
+
+int64_t wf_matmul_units(const wf_call *c, const wf_matmul_attr *a, int phase)
+{
+    product p = product_of(&c->in[0].shape, &c->out->shape, a);
+    if (p.turned && phase == 0)
+        return c->reference ? 0
+                            : wf_elements(&c->in[0].shape) / (p.m * p.k) * wf_ceil_div(p.m, PANEL);
+    return phase == p.turned ? p.items * p.panels * p.chunks : -1;
+}
+
+size_t wf_matmul_work(const wf_node *y, const wf_matmul_attr *a)
+{
+    product p = product_of(&y->in[0]->shape, &y->shape, a);
+    return p.turned ? (size_t)wf_elements(&y->in[0]->shape) * sizeof(float) : 0;
+}
+
+size_t wf_matmul_scratch(const wf_node *y, const wf_matmul_attr *a, const wf_pw *program)
+{
+    room r;
+    product p = product_of(&y->in[0]->shape, &y->shape, a);
+    return (size_t)lay_out(&r, &p, program, NULL) * sizeof(float);
+}
+
+/* Units and inner size do not matter to the executor: units() has the last word. */
+wf_cost wf_matmul_cost(const wf_node *y)
+{
+    const wf_matmul_attr *a = y->attr; /* wf_linear_attr begins with it */
+    product p = product_of(&y->in[0]->shape, &y->shape, a);
+    wf_cost c = wf_cost_elementwise(y, 2 * (double)p.k);
+    c.units = p.items * p.panels * p.chunks;
+    return c;
+}
