@@ -1,9 +1,11 @@
 /* Arena, thread-local error text, small helpers. */
+#define _DEFAULT_SOURCE /* madvise */
 #include "graph/base.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static _Thread_local char error_text[256];
 
@@ -44,12 +46,24 @@ const char *wf_status_name(wf_status s)
     return "unknown status";
 }
 
-void *wf_aligned_alloc(size_t bytes)
+enum { HUGE_PAGE = 1 << 21, HUGE_FROM = 1 << 23 }; /* bytes */
+
+void *wf_aligned_room(size_t bytes)
 {
     if (bytes > SIZE_MAX / 2) return NULL;
-    size_t room = (bytes + WF_ALIGN) / WF_ALIGN * WF_ALIGN; /* at least one line */
-    void *p = aligned_alloc(WF_ALIGN, room);
-    if (p) memset(p, 0, room);
+    size_t align = bytes >= HUGE_FROM ? HUGE_PAGE : WF_ALIGN;
+    size_t room = (bytes + align) / align * align; /* at least one line */
+    void *p = aligned_alloc(align, room);
+#ifdef MADV_HUGEPAGE
+    if (p && align == HUGE_PAGE) madvise(p, room, MADV_HUGEPAGE); /* if not, then not */
+#endif
+    return p;
+}
+
+void *wf_aligned_alloc(size_t bytes)
+{
+    void *p = wf_aligned_room(bytes);
+    if (p) memset(p, 0, bytes);
     return p;
 }
 

@@ -20,7 +20,9 @@ void *wf_arena_alloc(wf_arena *a, size_t bytes); /* zeroed, 64-byte aligned; NUL
 char *wf_arena_text(wf_arena *a, const char *format, ...) WF_PRINTF(2, 3);
 void wf_arena_free(wf_arena *a);
 
-void *wf_aligned_alloc(size_t bytes); /* 64-byte aligned, zeroed; free() it. NULL: out of memory */
+/* 64-byte aligned, large ones in huge pages; free() it. NULL: out of memory. */
+void *wf_aligned_alloc(size_t bytes); /* zeroed */
+void *wf_aligned_room(size_t bytes);  /* not zeroed: not even touched */
 
 uint64_t wf_hash(const char *text); /* FNV-1a, 64 bit: for names */
 

@@ -133,6 +133,17 @@ static wf_node *birth(wf_graph *g, const wf_op *op, const void *attr, int n_in, 
     return y;
 }
 
+/* No tensor is empty: kernels and the planner need not think of it. */
+static bool has_sizes(wf_node *y)
+{
+    char text[80];
+    for (int i = 0; i < y->shape.rank; i++)
+        if (y->shape.dim[i] < 1 && !wf_is_symbol(y->shape.dim[i]))
+            return wf_fail(y, "sizes must be positive, got %s",
+                           wf_shape_text(&y->shape, text, sizeof text));
+    return true;
+}
+
 static wf_node *settle(wf_node *y)
 {
     wf_graph *g = y->graph;
@@ -140,6 +151,7 @@ static wf_node *settle(wf_node *y)
         wf_fail(y, "impossible inputs");
         return &g->poison;
     }
+    if (!has_sizes(y)) return &g->poison;
     if (!push(g, &g->nodes, &g->n_nodes, &g->room_nodes, y)) return &g->poison;
     if (y->op->traits & WF_EFFECT)
         if (!push(g, &g->effects, &g->n_effects, &g->room_effects, y)) return &g->poison;

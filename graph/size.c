@@ -61,7 +61,9 @@ static int64_t intern(wf_graph *g, const struct monomial *m)
 static struct monomial monomial_of(const wf_graph *g, int64_t size)
 {
     if (!wf_is_symbol(size)) return (struct monomial){.factor = size};
-    return g->sizes->monomials[-1000 - size];
+    int64_t i = -1000 - size;
+    bool known = g->sizes && i < g->sizes->n_monomials;
+    return known ? g->sizes->monomials[i] : (struct monomial){0}; /* a size that went wrong is 0 */
 }
 
 static int64_t atom_handle(wf_graph *g, struct atom a)

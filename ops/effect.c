@@ -72,7 +72,8 @@ static char influence(const wf_node *n, const char *state, const wf_node **block
     char best = 0;
     for (int j = 0; j < n->n_in; j++) {
         char s = state[wf_resolve(n->in[j])->id];
-        if (s == 1 && !n->op->grad && !(n->op->traits & WF_REQUEST)) {
+        bool flows = n->op->grad && n->dtype == WF_F32; /* not through integers, a cast to them */
+        if (s == 1 && !flows && !(n->op->traits & WF_REQUEST)) {
             if (!*block) *block = n;
             s = 2;
         }
@@ -110,7 +111,8 @@ static bool is_possible(const wf_node *loss, const wf_node *x, wf_node *y)
     free(state);
     if (how == 1) return true;
     if (how == 2 && block)
-        return wf_fail(y, "%s %s has no gradient", block->op->name, block->name ? block->name : "");
+        return wf_fail(y, "%s%s%s has no gradient", block->op->name, block->name ? " " : "",
+                       block->name ? block->name : "");
     return wf_fail(y, "the loss does not depend on %s", x->name ? x->name : x->op->name);
 }
 

@@ -11,13 +11,8 @@ static bool leaf_infer(wf_node *y)
     const wf_leaf_attr *a = y->attr;
     y->dtype = a->dtype;
     y->shape = a->shape;
-    for (int i = 0; i < y->shape.rank; i++) {
+    for (int i = 0; i < y->shape.rank; i++)
         y->shape.dim[i] = wf_size_now(y->graph, y->shape.dim[i]);
-        char text[80];
-        if (y->shape.dim[i] < 1 && !wf_is_symbol(y->shape.dim[i]))
-            return wf_fail(y, "sizes must be positive, got %s",
-                           wf_shape_text(&y->shape, text, sizeof text));
-    }
     return true;
 }
 
@@ -52,6 +47,13 @@ wf_node *wf_constant(wf_graph *g, float value)
 
 static wf_node *constants(wf_graph *g, wf_dtype dtype, wf_shape shape, const void *values)
 {
+    char text[80];
+    for (int i = 0; i < shape.rank; i++)
+        if (shape.dim[i] < 1) { /* before anything is copied; a symbolic size is negative too */
+            wf_graph_fail(g, WF_EMODEL, "%s: constant: sizes must be positive numbers, got %s",
+                          g->scope, wf_shape_text(&shape, text, sizeof text));
+            return wf_poison(g);
+        }
     size_t bytes = (size_t)wf_elements(&shape) * wf_dtype_bytes(dtype);
     void *copy = wf_graph_alloc(g, bytes);
     if (!copy) return wf_poison(g);

@@ -38,11 +38,12 @@ static bool add_stored(wf_program *p, wf_value *v)
     bool created;
     const wf_node *n = v->node;
     v->place = WF_IN_STORE;
+    int64_t start = wf_now(), count = wf_elements(&n->shape);
     v->base = wf_store_require(p->store, n->name, n->dtype, n->shape, &created);
     if (!v->base) return false;
-    int64_t count = wf_elements(&n->shape);
     if (created && n->op == &wf_op_param)
         wf_init_fill(p->rt->pool, v->base, count, a->init, wf_store_seed(p->store), n->name);
+    p->stats.init_seconds += (double)(wf_now() - start) * 1e-9;
     p->stats.store_bytes += (size_t)count * wf_dtype_bytes(n->dtype);
     return true;
 }
@@ -160,7 +161,7 @@ wf_status wf_compile(wf_program **out, const wf_graph *g, wf_store *s, wf_runtim
         wf_program_free(p);
         return status;
     }
-    p->stats.compile_seconds = (double)(wf_now() - start) * 1e-9;
+    p->stats.compile_seconds = (double)(wf_now() - start) * 1e-9 - p->stats.init_seconds;
     *out = p;
     return WF_OK;
 }

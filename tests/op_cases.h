@@ -79,4 +79,11 @@ void *op_case_draw(const op_case *c, int i, uint64_t seed, size_t *bytes);
 op_build op_gau_attend, op_gau_gate, op_gau_grad;
 op_build op_gau_attend_plain, op_gau_gate_plain, op_gau_grad_plain;
 
+/* Longer ways to the values of kernels that have no naive reference (op_plain.c). */
+op_build op_one_hot_plain, op_gather_plain, op_scatter_plain, op_scatter_into_plain, op_slice_plain,
+    op_pad_plain, op_transpose_plain, op_broadcast_plain, op_concat_plain, op_cumsum_plain,
+    op_span_packed_plain, op_positions_plain, op_span_padded_plain, op_mask_span_plain,
+    op_span_length_plain, op_rope_angles_plain, op_rope_plain, op_label_mask_plain,
+    op_cross_entropy_plain, op_cross_entropy_grad_plain, op_hits_plain;
+
 #endif

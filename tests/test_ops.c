@@ -1,18 +1,21 @@
 /*
  * Ops, row by row of the table: against the naive reference, on any number of threads, with the
- * passes left out. WF_OP=name runs the rows of one op.
+ * passes left out. ONLY_OP=name runs the rows of one op.
  */
+#define _GNU_SOURCE
 #include <criterion/criterion.h>
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/runtime.h"
 #include "tests/op_trial.h"
 
 static bool is_asked_for(const op_case *c)
 {
-    const char *only = getenv("WF_OP");
+    const char *only = getenv("ONLY_OP");
     return !only || !strcmp(only, c->op->name);
 }
 
@@ -35,9 +38,8 @@ static void compare(const op_trial *a, const op_trial *b, bool bits, const char 
         wf_dtype type;
         int64_t n, m;
         const void *x = op_trial_value(a, i, &type, &n), *y = op_trial_value(b, i, &type, &m);
-        cr_expect((i == 0 || !y) ? (!x == !y) && n == m : x && n == m,
-                  "%s, %s, %s: value %d has %lld elements, not %lld", a->c->op->name, a->c->name,
-                  what, i, (long long)n, (long long)m);
+        cr_expect(!x == !y && n == m, "%s, %s, %s: value %d has %lld elements, not %lld",
+                  a->c->op->name, a->c->name, what, i, (long long)n, (long long)m);
         if (!x || !y || n != m) continue;
         int64_t at = op_differs(type, n, x, y, bits ? 0 : tolerance(a->c, i));
         if (at >= 0)
@@ -59,15 +61,23 @@ static bool start(op_trial *t, const op_case *c, wf_runtime *rt, unsigned how)
     return ok;
 }
 
-/* Every row with runtime a, then with runtime b. */
-static void each_row(wf_runtime *a, wf_runtime *b, unsigned how_b, bool bits, const char *what)
+/* Naive attention of a large size takes seconds; plain ops say the same. */
+static bool is_slow(const op_case *c)
+{
+    return (c->flags & OP_LARGE) && c->plain;
+}
+
+/* Every row without the flags with runtime a, then with runtime b. */
+static void each_row(wf_runtime *a, wf_runtime *b, unsigned how_b, unsigned without,
+                     const char *what)
 {
     cr_assert(a && b, "%s", wf_error());
     for (const op_case *c = op_cases; c->op; c++) {
         op_trial x, y;
-        if (!is_asked_for(c)) continue;
+        if (!is_asked_for(c) || (c->flags & without)) continue;
+        if (how_b == OP_BY_PLAIN ? !c->plain : b->reference && is_slow(c)) continue;
         bool ok = start(&x, c, a, 0);
-        if (start(&y, c, b, how_b) && ok) compare(&x, &y, bits, what);
+        if (start(&y, c, b, how_b) && ok) compare(&x, &y, false, what);
         op_trial_end(&x);
         op_trial_end(&y);
     }
@@ -86,13 +96,29 @@ Test(ops, every_op_has_a_row)
 
 Test(ops, kernels_give_what_their_naive_reference_gives, .timeout = 150)
 {
-    each_row(op_runtime(2, "", ""), op_runtime(1, "ref", OP_NO_PASSES), OP_BY_PLAIN, false,
-             "reference");
+    each_row(op_runtime(2, "", ""), op_runtime(1, "ref", OP_NO_PASSES), 0, 0, "reference");
+}
+
+Test(ops, kernels_give_what_plain_ops_give, .timeout = 150)
+{
+    each_row(op_runtime(2, "", ""), op_runtime(1, "ref", OP_NO_PASSES), OP_BY_PLAIN, 0, "plain");
+}
+
+/* The level of a process is that of its last runtime. */
+Test(ops, every_vector_level_gives_what_the_naive_reference_gives, .timeout = 150)
+{
+    static const char *const levels[] = {"avx2", "base"};
+    for (int i = 0; i < 2; i++) {
+        setenv("WF_ISA", levels[i], 1);
+        wf_runtime *rt = op_runtime(1, "", "");
+        if (!rt) continue; /* not on this processor */
+        each_row(rt, op_runtime(1, "ref", OP_NO_PASSES), 0, OP_LARGE, levels[i]);
+    }
 }
 
 Test(ops, passes_change_no_value, .timeout = 150)
 {
-    each_row(op_runtime(1, "", ""), op_runtime(1, "", OP_NO_PASSES), 0, false, "without passes");
+    each_row(op_runtime(1, "", ""), op_runtime(1, "", OP_NO_PASSES), 0, 0, "without passes");
 }
 
 Test(ops, the_same_bits_with_1_2_3_and_7_threads, .timeout = 150)
@@ -114,4 +140,66 @@ Test(ops, the_same_bits_with_1_2_3_and_7_threads, .timeout = 150)
     }
     wf_runtime_free(one);
     for (int i = 0; i < MOST; i++) wf_runtime_free(many[i]);
+}
+
+/* Mean, variance and fourth moment of n numbers around centre. */
+static void moments(const float *x, int64_t n, double centre, double m[3])
+{
+    m[0] = m[1] = m[2] = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double d = (double)x[i] - centre;
+        m[0] += d / (double)n;
+        m[1] += d * d / (double)n;
+        m[2] += d * d * d * d / (double)n;
+    }
+}
+
+static const op_case *large_row(const wf_op *op)
+{
+    const op_case *c = op_cases;
+    while (c->op != op || !(c->flags & OP_LARGE)) c++;
+    return c;
+}
+
+Test(ops, random_numbers_have_the_moments_of_their_distribution)
+{
+    static const struct {
+        const wf_op *op;
+        double centre, variance, fourth;
+    } all[] = {{&wf_op_uniform, 0.5, 1.0 / 12, 1.0 / 80}, {&wf_op_normal, 0, 1, 3}};
+    wf_runtime *rt = op_runtime(1, "", "");
+    for (int i = 0; i < 2; i++) {
+        op_trial t;
+        wf_dtype type;
+        int64_t n;
+        double m[3];
+        cr_assert(start(&t, large_row(all[i].op), rt, 0));
+        const float *x = op_trial_value(&t, 0, &type, &n);
+        moments(x, n, all[i].centre, m);
+        const char *name = all[i].op->name;
+        double deviation = sqrt(all[i].variance / (double)n); /* of the mean */
+        cr_expect_lt(fabs(m[0]), 5 * deviation, "%s: mean is off by %g", name, m[0]);
+        cr_expect_float_eq(m[1] / all[i].variance, 1, 0.01, "%s: variance %g", name, m[1]);
+        cr_expect_float_eq(m[2] / all[i].fourth, 1, 0.03, "%s: fourth moment %g", name, m[2]);
+        op_trial_end(&t);
+    }
+    wf_runtime_free(rt);
+}
+
+Test(ops, dropout_zeroes_its_share_and_scales_the_rest)
+{
+    wf_runtime *rt = op_runtime(1, "", "");
+    op_trial t;
+    wf_dtype type;
+    int64_t n, zeros = 0;
+    cr_assert(start(&t, large_row(&wf_op_dropout), rt, 0));
+    const float *y = op_trial_value(&t, 0, &type, &n), *x = t.data[0];
+    for (int64_t i = 0; i < n; i++) {
+        zeros += y[i] == 0;
+        cr_assert(y[i] == 0 || fabsf(y[i] - x[i] / 0.9f) <= 1e-6f * fabsf(y[i]), "%lld: %g of %g",
+                  (long long)i, (double)y[i], (double)x[i]);
+    }
+    cr_expect_float_eq((double)zeros / (double)n, 0.1, 5 * sqrt(0.09 / (double)n));
+    op_trial_end(&t);
+    wf_runtime_free(rt);
 }

@@ -385,8 +385,9 @@ typedef struct wf_program_stats {
     size_t plan_bytes;                             /* activations and workspace with reuse, ... */
     size_t plan_bytes_naive; /* ... and if every value had memory of its own */
     size_t store_bytes;      /* tensors of the store that the program touches */
-    double compile_seconds;
-    double flops; /* of one run, by the kernels' own count */
+    double compile_seconds;  /* copying, optimizing, planning; and ... */
+    double init_seconds;     /* ... making tensors of the store and their first values */
+    double flops;            /* of one run, by the kernels' own count */
 } wf_program_stats;
 WF_API wf_program_stats wf_program_get_stats(const wf_program *p);
 

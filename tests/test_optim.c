@@ -1,0 +1,323 @@
+/*
+ * Optimizers and schedules against numbers: four steps on gradients that do not depend on the
+ * parameter, computed beforehand in double precision.
+ */
+#include <criterion/criterion.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <weft/op.h>
+
+enum { STEPS = 4 };
+
+static const float start[6] = {0.5f, -1, 2, 0, 1.5f, -0.25f};
+
+/* Gradient t = 1, 2, ...: cos(0.9 t + 1.3 i + 0.7 j) (1 + i / 2) at row i, column j. */
+static void gradient(int t, float g[6])
+{
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < 3; j++)
+            g[3 * i + j] = (float)(cos(0.9 * t + 1.3 * i + 0.7 * j) * (1 + 0.5 * i));
+}
+
+typedef struct row {
+    const char *name;
+    const wf_optimizer *optimizer;
+    const void *hyper;
+    wf_role role;
+    float lr;
+    double want[6];
+    const char *state; /* also compared, if not NULL */
+    double state_want[6];
+} row;
+
+static const wf_sgd_hyper plain, decayed = {0, 0.01f}, heavy = {0.9f, 0};
+static const wf_adamw_hyper adam = {0.9f, 0.999f, 1e-8f, 0}, adamw = {0.9f, 0.999f, 1e-8f, 0.1f};
+static const wf_lion_hyper lion = {0.9f, 0.99f, 0.1f}, lion_one_beta = {0.95f, 0.95f, 0.1f};
+static const wf_tiger_hyper tiger = {0.965f, 0.01f, 0};
+
+#define TIGER_M                                                                                    \
+    "momentum",                                                                                    \
+    {                                                                                              \
+        -.049775796606, -.073711540703, -.062979595433, -.099934766641, -.044388345146,            \
+            .032034608658                                                                          \
+    }
+
+static const row rows[] = {
+    {"sgd",
+     &wf_sgd,
+     &plain,
+     {0},
+     .1f,
+     {.640642268477, -.780205949749, 2.195573255814, .308215127845, 1.649812299302, -.329049594484},
+     NULL,
+     {0}},
+    {"sgd with decay",
+     &wf_sgd,
+     &decayed,
+     {0},
+     .1f,
+     {.638695738135, -.776477525278, 2.187128523306, .307552929862, 1.643145768947, -.328422234554},
+     NULL,
+     {0}},
+    {"sgd with momentum",
+     &wf_sgd,
+     &heavy,
+     {0},
+     .1f,
+     {.609249648190, -.549076790669, 2.580520539254, .868038316455, 2.209593031696, -.032584943567},
+     NULL,
+     {0}},
+    {"adam",
+     &wf_adamw,
+     &adam,
+     {0},
+     .01f,
+     {.495552827668, -.965050659901, 2.036109400099, .036654403348, 1.529913530366, -.233059409458},
+     NULL,
+     {0}},
+    {"adamw",
+     &wf_adamw,
+     &adamw,
+     {0},
+     .01f,
+     {.493589815726, -.961110685906, 2.028061946252, .036595074446, 1.523865061861, -.232108930643},
+     NULL,
+     {0}},
+    {"lion",
+     &wf_lion,
+     &lion,
+     {0},
+     .01f,
+     {.518002978010, -.956065956011, 2.011952031992, .039940039990, 1.513949033992, -.249041459010},
+     "momentum",
+     {-.014113230793, -.021714625076, -.019103291885, -.030163038324, -.014310691342,
+      .008272197389}},
+    {"lion with one beta",
+     &wf_lion,
+     &lion_one_beta,
+     {0},
+     .01f,
+     {.498042958011, -.956065956011, 2.031952031992, .039940039990, 1.533949033992, -.229061459010},
+     NULL,
+     {0}},
+    {"tiger, kernel",
+     &wf_tiger,
+     &tiger,
+     {.kind = WF_KERNEL},
+     .01f,
+     {.499913635737, -.954458532304, 2.044188750833, .045090562075, 1.544414203644, -.227459326952},
+     TIGER_M},
+    {"tiger, embedding",
+     &wf_tiger,
+     &tiger,
+     {.kind = WF_EMBEDDING},
+     .01f,
+     {.499840852931, -.946435039065, 2.051973922491, .035365026417, 1.534834551020, -.232358590106},
+     TIGER_M},
+    {"tiger, bias",
+     &wf_tiger,
+     &tiger,
+     {.kind = WF_BIAS},
+     .01f,
+     {.5, -.98, 2.02, .02, 1.52, -.24},
+     TIGER_M},
+    {"tiger, scale",
+     &wf_tiger,
+     &tiger,
+     {.kind = WF_SCALE},
+     .01f,
+     {.5, -.98, 2.02, .02, 1.52, -.24},
+     TIGER_M},
+    {"tiger, custom",
+     &wf_tiger,
+     &tiger,
+     {WF_CUSTOM, .rate = 0.5f, .decay = 0},
+     .01f,
+     {.5, -.98, 2.02, .02, 1.52, -.24},
+     TIGER_M},
+};
+
+typedef struct trial {
+    wf_graph *g;
+    wf_store *store;
+    wf_runtime *rt;
+    wf_program *p;
+    float gradient[6];
+} trial;
+
+static trial begin(void)
+{
+    return (trial){.g = wf_graph_new(),
+                   .store = wf_store_new(0),
+                   .rt = wf_runtime_new(&(wf_runtime_options){.threads = 1})};
+}
+
+static void compile(trial *t, float lr)
+{
+    cr_assert_eq(wf_compile(&t->p, t->g, t->store, t->rt, NULL), WF_OK, "%s", wf_error());
+    cr_assert_eq(wf_bind(t->p, "gradient", t->gradient, sizeof t->gradient), WF_OK, "%s",
+                 wf_error());
+    cr_assert_eq(wf_set(t->p, "lr", lr), WF_OK, "%s", wf_error());
+}
+
+static void run(trial *t, int step)
+{
+    gradient(step, t->gradient);
+    cr_assert_eq(wf_run(t->p), WF_OK, "%s", wf_error());
+}
+
+static void end(trial *t)
+{
+    wf_program_free(t->p);
+    wf_store_free(t->store);
+    wf_runtime_free(t->rt);
+    wf_graph_free(t->g);
+}
+
+static void expect_tensor(const trial *t, const char *name, const double want[6], const char *what)
+{
+    const float *x = wf_store_data(t->store, name, NULL, NULL);
+    cr_assert(x, "%s: the store has no %s", what, name);
+    for (int i = 0; i < 6; i++)
+        cr_expect_float_eq((double)x[i], want[i], 2e-6, "%s: %s[%d] is %.9f, not %.9f", what, name,
+                           i, (double)x[i], want[i]);
+}
+
+static wf_node *w_times_gradient(trial *t, wf_role role)
+{
+    wf_node *w = wf_param(t->g, "w", WF_SHAPE(2, 3), role, (wf_init){0});
+    wf_node *dw = wf_input(t->g, "gradient", WF_F32, WF_SHAPE(2, 3));
+    wf_store_put(t->store, "w", WF_F32, WF_SHAPE(2, 3), start);
+    return wf_sum(wf_mul(w, dw), WF_ALL, false);
+}
+
+Test(optim, four_steps_of_each_optimizer_give_the_numbers_of_its_formula)
+{
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        trial t = begin();
+        char state[64];
+        wf_minimize(w_times_gradient(&t, rows[r].role), rows[r].optimizer, rows[r].hyper, NULL);
+        compile(&t, rows[r].lr);
+        for (int k = 1; k <= STEPS; k++) run(&t, k);
+        expect_tensor(&t, "w", rows[r].want, rows[r].name);
+        snprintf(state, sizeof state, "opt/%s/w/%s", rows[r].optimizer->name,
+                 rows[r].state ? rows[r].state : "");
+        if (rows[r].state) expect_tensor(&t, state, rows[r].state_want, rows[r].name);
+        end(&t);
+    }
+}
+
+/* The norm of the first gradient is 2.353939359451. */
+static const double clipped[6] = {.264072097568,  -.012404529360, -.283047112305,
+                                  -.375010213126, -.618723087812, -.571440826485};
+
+Test(optim, gradients_are_clipped_to_their_norm)
+{
+    trial t = begin();
+    wf_minimize(w_times_gradient(&t, (wf_role){0}), &wf_sgd, NULL,
+                &(wf_minimize_options){.clip_norm = 1});
+    compile(&t, 1);
+    run(&t, 1);
+    double want[6];
+    for (int i = 0; i < 6; i++) want[i] = (double)start[i] - clipped[i];
+    expect_tensor(&t, "w", want, "clipped");
+    end(&t);
+}
+
+Test(optim, the_norm_is_that_of_all_gradients_together_and_small_ones_stay)
+{
+    for (int large = 0; large < 2; large++) {
+        trial t = begin();
+        wf_node *dw = wf_input(t.g, "gradient", WF_F32, WF_SHAPE(2, 3)),
+                *loss = wf_constant(t.g, 0);
+        for (int i = 0; i < 2; i++) {
+            wf_node *w = wf_param(t.g, i ? "b" : "a", WF_SHAPE(1, 3), (wf_role){0}, (wf_init){0});
+            loss = wf_add(loss, wf_sum(wf_mul(w, wf_slice(dw, 0, i, 1)), WF_ALL, false));
+        }
+        wf_minimize(loss, &wf_sgd, NULL, &(wf_minimize_options){.clip_norm = large ? 1 : 2.354f});
+        compile(&t, 1);
+        run(&t, 1);
+        for (int i = 0; i < 6; i++) {
+            const float *w = wf_store_data(t.store, i < 3 ? "a" : "b", NULL, NULL);
+            double want = large ? clipped[i] : (double)t.gradient[i];
+            cr_expect_float_eq((double)-w[i % 3], want, 1e-6, "%d of clip %d", i, large);
+        }
+        end(&t);
+    }
+}
+
+Test(optim, tiger_leaves_zero_kernels_alone_unless_there_is_a_floor)
+{
+    for (int floor = 0; floor < 2; floor++) {
+        trial t = begin();
+        wf_tiger_hyper h = {.beta = 0.9f, .rms_floor = floor ? 1e-3f : 0};
+        wf_node *loss = w_times_gradient(&t, (wf_role){.kind = WF_KERNEL});
+        wf_minimize(loss, &wf_tiger, &h, NULL);
+        float *w = wf_store_data(t.store, "w", NULL, NULL);
+        memset(w, 0, sizeof start);
+        compile(&t, 0.5f);
+        run(&t, 1);
+        for (int i = 0; i < 6; i++)
+            cr_expect_float_eq((double)fabsf(w[i]), floor ? 5e-4 : 0, 1e-9, "floor %d: %g", floor,
+                               (double)w[i]);
+        end(&t);
+    }
+}
+
+Test(optim, a_parameter_that_the_loss_does_not_see_stays_as_it_is)
+{
+    trial t = begin();
+    wf_node *v = wf_param(t.g, "v", WF_SHAPE(2, 3), (wf_role){0}, (wf_init){0});
+    wf_store_put(t.store, "v", WF_F32, WF_SHAPE(2, 3), start);
+    wf_output(wf_exp(v), "e");
+    wf_minimize(w_times_gradient(&t, (wf_role){0}), &wf_adamw, &adamw, NULL);
+    compile(&t, 0.1f);
+    run(&t, 1);
+    cr_expect_arr_eq(wf_store_data(t.store, "v", NULL, NULL), start, sizeof start);
+    cr_expect_null(wf_store_data(t.store, "opt/adamw/v/m", NULL, NULL));
+    end(&t);
+}
+
+Test(optim, optimizers_are_found_by_name)
+{
+    cr_expect_eq(wf_optimizer_find("sgd"), &wf_sgd);
+    cr_expect_eq(wf_optimizer_find("adamw"), &wf_adamw);
+    cr_expect_eq(wf_optimizer_find("lion"), &wf_lion);
+    cr_expect_eq(wf_optimizer_find("tiger"), &wf_tiger);
+    cr_expect_null(wf_optimizer_find("lamb"));
+}
+
+/* ---- schedules ---- */
+
+Test(optim, piecewise_linear_goes_through_its_knots)
+{
+    static const wf_knot published[] = {{40000, 1}, {160000, 0.5}, {640000, 0.1}, {1280000, 0.01}};
+    static const wf_knot values[] = {
+        {0, 0},        {3, 7.5e-5},   {20000, 0.5},    {40000, 1},      {100000, 0.75},
+        {160000, 0.5}, {400000, 0.3}, {960000, 0.055}, {1280000, 0.01}, {9999999, 0.01}};
+    static const wf_knot from_half[] = {{0, 0.5}, {10, 1}}, one[] = {{0, 1}};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        cr_expect_float_eq(wf_piecewise_linear(values[i].step, 4, published), values[i].value,
+                           1e-12, "step %lld", (long long)values[i].step);
+    cr_expect_float_eq(wf_piecewise_linear(0, 2, from_half), 0.5, 1e-12);
+    cr_expect_float_eq(wf_piecewise_linear(5, 2, from_half), 0.75, 1e-12);
+    cr_expect_float_eq(wf_piecewise_linear(11, 2, from_half), 1, 1e-12);
+    cr_expect_eq(wf_piecewise_linear(0, 1, one), 1);
+    cr_expect_eq(wf_piecewise_linear(77, 1, one), 1);
+}
+
+Test(optim, warmup_cosine_rises_falls_and_stays_at_its_floor)
+{
+    static const double cosine[] = {1,       .977975, .914058, .814503, .689058, .55,
+                                    .410942, .285497, .185942, .122025, .1,      .1};
+    for (int t = 0; t < 12; t++) {
+        cr_expect_float_eq(wf_warmup_cosine(t, 0, 10, 0.1), cosine[t], 1e-6, "step %d", t);
+        cr_expect_float_eq(wf_warmup_cosine(t + 4, 4, 14, 0.1), cosine[t], 1e-6, "step %d", t);
+    }
+    for (int t = 0; t < 4; t++) cr_expect_float_eq(wf_warmup_cosine(t, 4, 14, 0.1), t / 4.0, 1e-12);
+    cr_expect_float_eq(wf_warmup_cosine(5, 5, 5, 0.2), 1, 1e-12, "nothing behind the warm-up");
+    cr_expect_float_eq(wf_warmup_cosine(9, 5, 5, 0.2), 0.2, 1e-12);
+}
