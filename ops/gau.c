@@ -221,7 +221,8 @@ double wf_gau_pairs(const wf_node *y)
     const wf_node *span = y->in[3];
     wf_gau_shape g = wf_gau_shape_of(&y->in[0]->shape, y->attr);
     double keys = (double)g.n;
-    if (span->op == &wf_op_span_packed) keys /= (double)wf_max_i64(1, span->in[0]->shape.dim[0] - 1);
+    if (span->op == &wf_op_span_packed)
+        keys /= (double)wf_max_i64(1, span->in[0]->shape.dim[0] - 1);
     return (double)g.rows * keys;
 }
 
