@@ -1,20 +1,45 @@
 /*
  * One training step of a reference workload, as the peers' scripts time it: first loss, time of the
- * first step (compile included), median and least milliseconds a step, items a second, peak MiB.
+ * first step (compile included), median and least milliseconds a step, items a second, peak MiB;
+ * beside them the limits of the machine, and how much of them a step reaches:
  *
- *   bench_step NAME [STEPS [WEIGHTS.safetensors]]
+ *   of_peak      the products of the model, and of their gradients, at the peak of multiply-adds
+ *   of_roofline  the same, or the bytes that its kernels name at the best stream, if that is longer
  *
- * WEIGHTS holds the start that a peer's script exported: parameters by our names, and ids, picks,
- * labels. Without it, weights and tokens are drawn here.
+ * WEIGHTS holds the start that a peer's script exported: parameters by our names, and the inputs.
+ * Without it, weights and inputs are drawn here.
  */
 #define _GNU_SOURCE
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "bench/roofline.h"
+#include "models/common.h"
 #include "models/gau.h"
+#include "runtime/program.h"
+
+typedef struct options {
+    int64_t steps, threads;
+    const char *weights;
+    bool json, no_limits;
+    wf_arg_list names;
+} options;
+
+static const wf_arg args[] = {
+    {"steps", WF_ARG_INT, offsetof(options, steps), "7", "N", 1, 1e6,
+     .doc = "steps to time, after three that are not"},
+    {"threads", WF_ARG_INT, offsetof(options, threads), "0", "N", 0, 1024, .doc = "0: one a core"},
+    {"weights", WF_ARG_TEXT, offsetof(options, weights), NULL, "FILE",
+     .doc = "start of a workload, in safetensors format"},
+    {"json", WF_ARG_FLAG, offsetof(options, json), .doc = "one JSON object a line"},
+    {"no-limits", WF_ARG_FLAG, offsetof(options, no_limits),
+     .doc = "do not measure the limits of the machine"},
+};
 
 typedef struct work {
     const char *name;
@@ -31,13 +56,6 @@ static const work works[] = {
     {"mlp_784", 64, 784, 0, 256, 0, 0, 10},
 };
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void check(wf_status s)
 {
     if (s == WF_OK) return;
@@ -51,6 +69,8 @@ static uint32_t next(void)
     state = state * 6364136223846793005u + 1442695040888963407u;
     return (uint32_t)(state >> 33);
 }
+
+static const wf_lion_hyper lion = {.beta1 = 0.9f, .beta2 = 0.99f, .decay = 0.01f};
 
 /* A GAU with masked-language-model head and a bias of the vocabulary, trained by Lion. */
 static wf_graph *declare_gau(const work *w)
@@ -71,8 +91,7 @@ static wf_graph *declare_gau(const work *w)
         wf_param(g, "bias", WF_SHAPE(w->vocab), (wf_role){.kind = WF_BIAS}, (wf_init){0});
     wf_node *logits = wf_add(wf_gau_logits(wf_gau(g, &c, &batch), pick, &c), bias);
     wf_node *loss = wf_output(wf_cross_entropy(logits, label, -1), "loss");
-    wf_minimize(loss, &wf_lion, &(wf_lion_hyper){.beta1 = 0.9f, .beta2 = 0.99f, .decay = 0.01f},
-                NULL);
+    wf_minimize(loss, &wf_lion, &lion, NULL);
     return g;
 }
 
@@ -84,7 +103,7 @@ static wf_graph *declare_mlp(const work *w)
     wf_node *label = wf_input(g, "labels", WF_I32, WF_SHAPE(w->batch));
     wf_node *h = wf_relu(wf_dense(x, w->expand, true, init, "fc1"));
     wf_node *loss = wf_cross_entropy(wf_dense(h, w->vocab, true, init, "fc2"), label, -1);
-    wf_minimize(wf_output(loss, "loss"), &wf_lion, NULL, NULL);
+    wf_minimize(wf_output(loss, "loss"), &wf_lion, &lion, NULL);
     return g;
 }
 
@@ -114,12 +133,16 @@ static void bind_gau(wf_program *p, const work *w, wf_store *given)
     bind_numbers(p, given, "labels", picks, (uint32_t)w->vocab);
 }
 
-static void bind_mlp(wf_program *p, const work *w)
+static void bind_mlp(wf_program *p, const work *w, wf_store *given)
 {
-    float *x = malloc((size_t)(w->batch * w->time) * sizeof *x);
-    for (int64_t i = 0; i < w->batch * w->time; i++) x[i] = (float)next() * 0x1p-31f;
-    check(wf_bind(p, "x", x, (size_t)(w->batch * w->time) * 4));
-    bind_numbers(p, NULL, "labels", w->batch, (uint32_t)w->vocab);
+    int64_t n = w->batch * w->time;
+    float *x = given ? wf_store_data(given, "x", NULL, NULL) : NULL;
+    if (!x) {
+        x = malloc((size_t)n * sizeof *x);
+        for (int64_t i = 0; x && i < n; i++) x[i] = (float)next() * 0x1p-31f;
+    }
+    check(wf_bind(p, "x", x, (size_t)n * 4));
+    bind_numbers(p, given, "labels", w->batch, (uint32_t)w->vocab);
 }
 
 static int by_size(const void *a, const void *b)
@@ -140,52 +163,122 @@ static void take_weights(wf_store *to, const wf_store *from)
     }
 }
 
-static void report(const work *w, const wf_program *p, double loss, double first, double *ms, int n)
+typedef struct result {
+    double loss, first;   /* seconds of the first step */
+    double median, least; /* milliseconds */
+    double items;         /* a second */
+    double of_peak, of_roofline;
+    int64_t peak_mib;
+} result;
+
+/* Of the products as the model is written, forward and backward. The program's own count knows
+ * neither how long packed sequences are nor what is work twice over. */
+static double model_flops(const work *w)
+{
+    double rows = (double)(w->batch * w->time), e = (double)w->expand, v = (double)w->vocab;
+    if (!w->layers) /* no gradient flows to the inputs of the first layer */
+        return 2 * (double)w->batch * (2 * (double)w->time * e + 3 * e * v);
+    double d = (double)w->width, s = (double)w->key, n = (double)w->time;
+    double layer = 2 * rows * (d * (2 * e + s) + e * d + n * (s + e));
+    double head = 2 * floor(rows * 15 / 100) * d * v;
+    return 3 * ((double)w->layers * layer + head);
+}
+
+static double kernel_bytes(const wf_program *p)
+{
+    double sum = 0;
+    for (int i = 0; i < p->n_steps; i++) sum += p->steps[i].cost.bytes;
+    return sum;
+}
+
+static void print_json(const work *w, const result *r, const wf_program *p,
+                       const wf_roofline *limits)
+{
+    wf_program_stats s = wf_program_get_stats(p);
+    printf("{\"work\": \"%s\", \"mode\": \"weft\", \"loss0\": %.9g, \"first_step_s\": %.3f, "
+           "\"median_ms\": %.4f, \"min_ms\": %.4f, \"items_per_s\": %.1f, \"peak_mib\": %lld, "
+           "\"compile_s\": %.3f, \"gflop\": %.2f, \"gflop_per_s\": %.1f, \"plan_mib\": %.1f, "
+           "\"plan_naive_mib\": %.1f, \"weights_mib\": %.1f, \"kernels\": %d, ",
+           w->name, r->loss, r->first, r->median, r->least, r->items, (long long)r->peak_mib,
+           s.compile_seconds, model_flops(w) * 1e-9, model_flops(w) / r->median * 1e-6,
+           (double)s.plan_bytes / 1048576, (double)s.plan_bytes_naive / 1048576,
+           (double)s.store_bytes / 1048576, s.kernels);
+    if (limits->gflops > 0)
+        printf("\"of_peak\": %.3f, \"of_roofline\": %.3f, ", r->of_peak, r->of_roofline);
+    wf_roofline_print_json(limits);
+    printf("}\n");
+}
+
+static void print_row(const work *w, const result *r, const wf_roofline *limits)
+{
+    if (limits->gflops > 0) wf_roofline_print(limits);
+    printf("%-14s loss %.6f, first step %.2f s, %.3f ms (least %.3f), %.0f items/s, "
+           "%.1f GFLOP/s, %lld MiB",
+           w->name, r->loss, r->first, r->median, r->least, r->items,
+           model_flops(w) / r->median * 1e-6, (long long)r->peak_mib);
+    if (limits->gflops > 0)
+        printf(", %.0f %% of the peak, %.0f %% of the roofline", 100 * r->of_peak,
+               100 * r->of_roofline);
+    printf("\n");
+}
+
+/* The limits come last, because their arrays would count in the peak. */
+static void report(const options *o, const work *w, result *r, const wf_program *p)
 {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
-    wf_program_stats s = wf_program_get_stats(p);
-    qsort(ms, (size_t)n, sizeof *ms, by_size);
-    double items = (double)(w->layers ? w->batch * w->time : w->batch), median = ms[n / 2];
-    printf("{\"work\": \"%s\", \"mode\": \"weft\", \"loss0\": %.7g, \"first_step_s\": %.3f, "
-           "\"median_ms\": %.4f, \"min_ms\": %.4f, \"items_per_s\": %.1f, \"peak_mib\": %ld, "
-           "\"compile_s\": %.3f, \"gflop\": %.2f, \"gflop_per_s\": %.1f, \"plan_mib\": %.1f, "
-           "\"plan_naive_mib\": %.1f, \"weights_mib\": %.1f, \"kernels\": %d}\n",
-           w->name, loss, first, median, ms[0], items / median * 1e3, u.ru_maxrss / 1024,
-           s.compile_seconds, s.flops * 1e-9, s.flops / median * 1e-6,
-           (double)s.plan_bytes / 1048576, (double)s.plan_bytes_naive / 1048576,
-           (double)s.store_bytes / 1048576, s.kernels);
+    r->peak_mib = u.ru_maxrss / 1024;
+    r->items = (double)(w->layers ? w->batch * w->time : w->batch) / r->median * 1e3;
+    wf_roofline limits = {.isa = wf_runtime_isa(p->rt), .threads = wf_runtime_threads(p->rt)};
+    if (!o->no_limits) {
+        check(wf_roofline_measure(&limits, p->rt));
+        double seconds = 1e-3 * r->median, flops = model_flops(w);
+        r->of_peak = 1e-9 * flops / limits.gflops / seconds;
+        r->of_roofline = wf_roofline_seconds(&limits, flops, kernel_bytes(p)) / seconds;
+    }
+    if (o->json)
+        print_json(w, r, p, &limits);
+    else
+        print_row(w, r, &limits);
 }
 
-static void bench(const work *w, int steps, const char *file)
+static void time_steps(result *r, wf_program *p, int64_t steps)
 {
-    double start = now();
-    wf_store *store = wf_store_new(1), *given = file ? wf_store_new(0) : NULL;
-    wf_runtime *rt = wf_runtime_new(NULL);
+    double *ms = malloc((size_t)steps * sizeof *ms);
+    if (!ms) check(WF_ENOMEM);
+    for (int64_t i = -2; i < steps; i++) {
+        double start = wf_seconds();
+        check(wf_run(p));
+        if (i >= 0) ms[i] = (wf_seconds() - start) * 1e3;
+    }
+    qsort(ms, (size_t)steps, sizeof *ms, by_size);
+    r->median = ms[steps / 2];
+    r->least = ms[0];
+    free(ms);
+}
+
+static void bench(const options *o, const work *w)
+{
+    double start = wf_seconds();
+    wf_store *store = wf_store_new(1), *given = o->weights ? wf_store_new(0) : NULL;
+    wf_runtime *rt = wf_runtime_new(&(wf_runtime_options){.threads = (int)o->threads});
     wf_program *p;
+    result r = {0};
     if (!rt) check(WF_EMODEL);
     if (given) {
-        check(wf_store_load(given, file));
+        check(wf_store_load(given, o->weights));
         take_weights(store, given);
     }
     wf_size_value sizes[] = {{"tokens", w->batch * w->time}, {"rows", w->batch}, {NULL, 0}};
     wf_graph *g = w->layers ? declare_gau(w) : declare_mlp(w);
     check(wf_compile(&p, g, store, rt, &(wf_compile_options){.sizes = w->layers ? sizes : NULL}));
-    if (w->layers)
-        bind_gau(p, w, given);
-    else
-        bind_mlp(p, w);
+    (w->layers ? bind_gau : bind_mlp)(p, w, given);
     check(wf_set(p, "lr", 1e-4f));
     check(wf_run(p));
-    double first = now() - start, loss = (double)wf_scalar(p, "loss");
-    double *ms = malloc((size_t)steps * sizeof *ms);
-    for (int i = -2; i < steps; i++) {
-        double t = now();
-        check(wf_run(p));
-        if (i >= 0) ms[i] = (now() - t) * 1e3;
-    }
-    report(w, p, loss, first, ms, steps);
-    free(ms);
+    r.first = wf_seconds() - start;
+    r.loss = (double)wf_scalar(p, "loss");
+    time_steps(&r, p, o->steps);
+    report(o, w, &r, p);
     wf_program_free(p);
     wf_store_free(store);
     wf_store_free(given);
@@ -193,16 +286,53 @@ static void bench(const work *w, int steps, const char *file)
     wf_runtime_free(rt);
 }
 
+/* A process for each workload: the peak of memory is one of a process. */
+static bool bench_apart(const options *o, const work *w)
+{
+    int status = -1;
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        bench(o, w);
+        exit(0);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child)
+        return wf_complain("bench_step", "%s: no process for it", w->name);
+    if (WIFSIGNALED(status))
+        return wf_complain("bench_step", "%s: killed by signal %d", w->name, WTERMSIG(status));
+    return status == 0;
+}
+
+static const work *find_work(const char *name)
+{
+    for (size_t i = 0; i < sizeof works / sizeof *works; i++)
+        if (!strcmp(works[i].name, name)) return &works[i];
+    wf_complain("bench_step", "%s: no such workload; --help lists them", name);
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
-    int steps = argc > 2 ? atoi(argv[2]) : 7;
-    for (size_t i = 0; argc > 1 && steps > 0 && i < sizeof works / sizeof *works; i++)
-        if (!strcmp(works[i].name, argv[1])) {
-            bench(&works[i], steps, argc > 3 ? argv[3] : NULL);
-            return 0;
-        }
-    fprintf(stderr, "usage: bench_step NAME [STEPS [WEIGHTS.safetensors]], NAME one of:");
-    for (size_t i = 0; i < sizeof works / sizeof *works; i++) fprintf(stderr, " %s", works[i].name);
-    fprintf(stderr, "\n");
-    return 2;
+    static const wf_command command = {
+        .name = "bench_step",
+        .usage = "[NAME...]",
+        .doc = "Time training steps of gau_base_128, gau_small_256, gau_long_2048, gau_tiny_32,\n"
+               "mlp_64, mlp_784: of all, or of those that are named.",
+        .groups = {{args, sizeof args / sizeof *args, 0}},
+        .rest = "NAME",
+        .rest_offset = offsetof(options, names)};
+    options o = {0};
+    int code = wf_args_parse(&command, argc, argv, &o);
+    if (code >= 0) return code;
+    for (int i = 0; i < o.names.n; i++)
+        if (!find_work(o.names.item[i])) return WF_USAGE;
+    if (o.weights && o.names.n != 1) {
+        wf_complain("bench_step", "--weights FILE: name the one workload that it starts");
+        return WF_USAGE;
+    }
+    bool ok = true;
+    int n = o.names.n ? o.names.n : (int)(sizeof works / sizeof *works);
+    for (int i = 0; i < n; i++)
+        ok = bench_apart(&o, o.names.n ? find_work(o.names.item[i]) : &works[i]) && ok;
+    return ok ? WF_DONE : WF_FAILED;
 }

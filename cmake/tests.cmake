@@ -27,6 +27,10 @@ foreach(header weft op)
     endforeach()
 endforeach()
 
+wf_program(wf_docs docs SOURCES docs/wf_docs.c LIBRARIES weft_inside)
+target_include_directories(wf_docs PRIVATE ${WF_INCLUDES})
+wf_test(docs LABELS house COMMAND bash ${PROJECT_SOURCE_DIR}/tests/docs.sh $<TARGET_FILE:wf_docs>)
+
 foreach(script layers size)
     wf_test(${script} LABELS house COMMAND bash ${PROJECT_SOURCE_DIR}/tests/${script}.sh)
 endforeach()

@@ -18,6 +18,9 @@ bool wf_optimize(wf_graph *g, wf_pass_options *o);
 /* Run one pass on g until nothing changes, then verify. */
 bool wf_pass_apply(wf_graph *g, const wf_pass *p);
 
+/* The tables of the pipeline in the order in which they run; each, and the list, ends with NULL. */
+extern const wf_pass *const *const wf_pipeline[];
+
 extern const wf_pass wf_pass_inference, wf_pass_simplify, wf_pass_cse, wf_pass_fuse_norm,
     wf_pass_fuse_gau, wf_pass_lower, wf_pass_fuse_pointwise, wf_pass_fuse_linear, wf_pass_layout;
 

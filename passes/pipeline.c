@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A program that only evaluates drops what training needs. */
+static const wf_pass *const inference[] = {&wf_pass_inference, NULL};
+
 /* Forms that know their own gradient are fused first, ... */
 static const wf_pass *const before_gradient[] = {
     &wf_pass_simplify, &wf_pass_cse, &wf_pass_fuse_norm, &wf_pass_fuse_gau, NULL,
@@ -27,6 +30,9 @@ static const wf_pass *const after_gradient[] = {
     &wf_pass_cse,
     NULL,
 };
+
+const wf_pass *const *const wf_pipeline[] = {inference, before_gradient, gradient, after_gradient,
+                                             NULL};
 
 enum { MAX_ROUNDS = 100 };
 
@@ -96,7 +102,6 @@ static bool run_all(wf_graph *g, const wf_pass *const *passes, const wf_pass_opt
 
 bool wf_optimize(wf_graph *g, wf_pass_options *o)
 {
-    static const wf_pass *const inference[] = {&wf_pass_inference, NULL};
     dump(g, o, "before");
     if (o->forward_only && !run_all(g, inference, o)) return false;
     if (!run_all(g, before_gradient, o) || !run_all(g, o->extra, o)) return false;
