@@ -2,7 +2,7 @@
  * The kernel of matmul.c and linear.c: y = op(a) op(b) over the last two axes, leading axes
  * broadcast.
  *
- * y is cut into panels of PANEL columns and those into chunks of rows; a panel's chunk is a unit. A
+ * y is cut into panels of columns and those into chunks of rows; a panel's chunk is a unit. A
  * unit copies its part of op(b) side by side into scratch, k by blocks, where the tile kernels find
  * it in the second-level cache; op(a) is read in place, or transposed into work first (phase 0)
  * when it is stored the other way. All cuts follow from shapes.
@@ -13,8 +13,17 @@
 
 #include <string.h>
 
-/* STRIP columns are packed together; ROWS rows go through one kernel. */
-enum { PANEL = 64, STRIP = 32, ROWS = 48, K_BLOCK = 1280, CHUNK = 192, UNITS = 16 };
+enum {
+    STRIP = 32,       /* columns that are packed together and go through one kernel, ... */
+    ROWS = 48,        /* ... and rows */
+    PANEL = 64,       /* columns of a panel at least; wider while it stays in the cache: */
+    CACHED = 1 << 16, /* floats of a panel, ... */
+    K_BLOCK = 1280,   /* ... so deep at most, */
+    K_TURNED = 256,   /* or so deep if that makes one panel of what else were turned as a whole */
+    CHUNK = 192,      /* rows that are worth packing a panel for */
+    UNITS = 16,       /* wanted, if there are rows enough */
+    TURN_FROM = 96,   /* columns for which a block of op(a) stored the other way is transposed */
+};
 
 /* One item of an operand: element (i, j) at data[i * row + j * col]. */
 typedef struct matrix {
@@ -24,9 +33,10 @@ typedef struct matrix {
 
 typedef struct product {
     int64_t m, n, k, items;
-    int64_t panels, rows, chunks; /* rows of a chunk */
     int64_t k_block;
-    bool turned; /* op(a) is transposed into work */
+    int64_t width, panels; /* columns of a panel */
+    int64_t rows, chunks;  /* rows of a chunk */
+    bool turned;           /* op(a) is transposed into work */
 } product;
 
 static product product_of(const wf_shape *a, const wf_shape *y, const wf_matmul_attr *attr)
@@ -34,14 +44,17 @@ static product product_of(const wf_shape *a, const wf_shape *y, const wf_matmul_
     product p = {.m = y->dim[y->rank - 2], .n = y->dim[y->rank - 1], .items = 1};
     p.k = a->dim[attr->ta ? a->rank - 2 : a->rank - 1];
     for (int i = 0; i < y->rank - 2; i++) p.items *= y->dim[i];
-    p.panels = wf_ceil_div(p.n, PANEL);
+    bool is_narrow = attr->ta && p.n <= 4 * PANEL;
+    int64_t blocks = wf_ceil_div(p.k, is_narrow ? K_TURNED : K_BLOCK);
+    p.k_block = wf_ceil_div(wf_ceil_div(p.k, blocks), 8) * 8;
+    p.width = PANEL; /* wider while it stays in the cache: op(a) is read once a panel */
+    while (p.width < 4 * PANEL && 2 * p.width * p.k_block <= CACHED) p.width *= 2;
+    p.panels = wf_ceil_div(p.n, p.width);
     int64_t most = wf_max_i64(1, p.m / CHUNK); /* chunks that are worth packing a panel for */
     int64_t want = wf_ceil_div(UNITS, p.panels * p.items);
     p.rows = wf_ceil_div(wf_ceil_div(p.m, wf_min_i64(most, want)), ROWS) * ROWS;
     p.chunks = wf_ceil_div(p.m, p.rows);
-    int64_t blocks = wf_ceil_div(p.k, K_BLOCK);
-    p.k_block = wf_ceil_div(wf_ceil_div(p.k, blocks), 8) * 8;
-    p.turned = attr->ta && p.n >= STRIP && p.m * p.k >= 4096;
+    p.turned = attr->ta && p.panels > 1;
     return p;
 }
 
@@ -122,11 +135,11 @@ static int64_t lay_out(room *r, const product *p, const wf_pw *program, float *s
 {
     int64_t at = 0;
     r->b = scratch;
-    at += PANEL * p->k_block;
+    at += p->width * p->k_block;
     r->a = scratch + at;
     at += ROWS * p->k_block;
     r->out = scratch + at;
-    if (program && program->n_stores) at += p->rows * PANEL;
+    if (program && program->n_stores) at += p->rows * p->width;
     r->program = scratch + at;
     return at + (program ? wf_pw_scratch(program) : 0);
 }
@@ -146,32 +159,26 @@ static bool is_packed(const unit *u)
     return wf_vec_get()->width < 16 && u->rows >= ROWS && u->b.row > STRIP;
 }
 
-/* rows x cols x k at (row, col, from) of the chunk. b holds the strip: ldb its step. */
-static void multiply(const unit *u, const float *b, int64_t ldb, int64_t row, int64_t col,
-                     int64_t from)
+/* rows x k of op(a) at (row, from) of the chunk, as a kernel wants it: sets m, k, lda, trans_a. */
+static const float *left(const unit *u, int64_t row, int64_t from, wf_gemm_shape *s)
 {
     matrix a = part(&u->a, u->row + row, from);
-    wf_gemm_shape s = {.m = wf_min_i64(ROWS, u->rows - row),
-                       .n = wf_min_i64(STRIP, u->cols - col),
-                       .k = wf_min_i64(u->p->k_block, u->p->k - from),
-                       .ldb = ldb,
-                       .ldc = u->ldc,
-                       .accumulate = from > 0};
-    if (a.col == 1 && (a.row >= s.k || s.m == 1)) {
-        s.lda = wf_max_i64(a.row, s.k);
-    } else if (a.row == 1 && (a.col >= s.m || s.k == 1)) {
-        s.lda = wf_max_i64(a.col, s.m);
-        s.trans_a = true;
+    s->m = wf_min_i64(ROWS, u->rows - row);
+    s->k = wf_min_i64(u->p->k_block, u->p->k - from);
+    s->trans_a = a.col != 1 && a.row == 1 && a.col >= s->m && u->cols < TURN_FROM;
+    if (s->trans_a) {
+        s->lda = a.col;
+    } else if (a.col == 1 && (a.row >= s->k || s->m == 1)) {
+        s->lda = wf_max_i64(a.row, s->k);
     } else {
-        copy_matrix(u->room.a, s.k, &a, s.m, s.k);
+        copy_matrix(u->room.a, s->k, &a, s->m, s->k);
         a.data = u->room.a;
-        s.lda = s.k;
+        s->lda = s->k;
     }
-    wf_gemm g = wf_gemm_get(&s);
-    wf_gemm_run(&g, a.data, b, u->c + row * u->ldc + col, 1);
+    return a.data;
 }
 
-/* All rows of the chunk for one block of k; done(row, rows) is called behind the last block. */
+/* All of the chunk for one block of k. */
 static void run_block(const unit *u, int64_t from)
 {
     int64_t k = wf_min_i64(u->p->k_block, u->p->k - from);
@@ -182,11 +189,17 @@ static void run_block(const unit *u, int64_t from)
         int64_t n = wf_min_i64(STRIP, u->cols - col);
         copy_matrix(u->room.b + col * u->p->k_block, n, &strip, k, n);
     }
-    for (int64_t row = 0; row < u->rows; row += ROWS)
+    wf_gemm_shape s = {.ldb = b.row, .ldc = u->ldc, .accumulate = from > 0};
+    for (int64_t row = 0; row < u->rows; row += ROWS) {
+        const float *a = left(u, row, from, &s);
         for (int64_t col = 0; col < u->cols; col += STRIP) {
-            const float *x = packed ? u->room.b + col * u->p->k_block : b.data + col;
-            multiply(u, x, packed ? wf_min_i64(STRIP, u->cols - col) : u->b.row, row, col, from);
+            s.n = wf_min_i64(STRIP, u->cols - col);
+            if (packed) s.ldb = s.n;
+            wf_gemm g = wf_gemm_get(&s);
+            wf_gemm_run(&g, a, packed ? u->room.b + col * u->p->k_block : b.data + col,
+                        u->c + row * u->ldc + col, 1);
         }
+    }
 }
 
 static void reference_block(const unit *u)
@@ -219,9 +232,9 @@ static void run_unit(const wf_call *c, const wf_matmul_attr *attr, const wf_pw *
                      const product *p, int64_t number)
 {
     int64_t item = number / (p->panels * p->chunks), rest = number % (p->panels * p->chunks);
-    unit u = {.p = p, .row = rest % p->chunks * p->rows, .col = rest / p->chunks * PANEL};
+    unit u = {.p = p, .row = rest % p->chunks * p->rows, .col = rest / p->chunks * p->width};
     u.rows = wf_min_i64(p->rows, p->m - u.row);
-    u.cols = wf_min_i64(PANEL, p->n - u.col);
+    u.cols = wf_min_i64(p->width, p->n - u.col);
     int64_t own = own_item(&c->in[0].shape, &c->out->shape, item);
     u.a = item_of(&c->in[0], attr->ta, own);
     u.b = item_of(&c->in[1], attr->tb, own_item(&c->in[1].shape, &c->out->shape, item));
