@@ -63,8 +63,7 @@ void wf_gau_turn(const wf_gau_attr *a, const float *p_row, const float *gamma, c
                  float factor, float *y, float *temp)
 {
     const wf_vec *v = wf_vec_get();
-    v->silu(a->s, temp, p_row + a->z);
-    v->mul(a->s, temp, temp, gamma);
+    v->silu_mul(a->s, temp, p_row + a->z, gamma);
     v->rotate(a->s / 2, y, temp, angle, angle + a->s / 2);
     if (factor != 1) v->scale(a->s, y, y, factor);
 }
@@ -269,12 +268,9 @@ static void gate_run(const wf_call *c, int64_t lo, int64_t hi)
         float *g = (float *)c->out->data + r * a->e;
         const float *y = (const float *)c->in[5].data + r * a->e;
         const float *p = (const float *)c->in[0].data + r * width + a->u;
-        float *u = c->scratch;
         for (int64_t i = 0; c->reference && i < a->e; i++)
             g[i] = (float)((double)p[i] / (1 + exp(-(double)p[i])) * (double)y[i]);
-        if (c->reference) continue;
-        v->silu(a->e, u, p);
-        v->mul(a->e, g, u, y);
+        if (!c->reference) v->silu_mul(a->e, g, p, y);
     }
 }
 
@@ -282,11 +278,6 @@ static wf_cost gate_cost(const wf_node *y)
 {
     double n = (double)wf_elements(&y->shape);
     return (wf_cost){.flops = 16 * n, .bytes = 12 * n, .units = wf_rows(&y->shape)};
-}
-
-static size_t gate_scratch(const wf_node *y)
-{
-    return (size_t)((const wf_gau_attr *)y->attr)->e * sizeof(float);
 }
 
 /* The gradient of the whole unit: one slab with the columns dP | dq z | dk z. Nothing flows into Y:
@@ -312,7 +303,6 @@ const wf_op wf_op_gau_gate = {
     .infer = attend_infer,
     .grad = gate_grad,
     .cost = gate_cost,
-    .scratch = gate_scratch,
     .run = gate_run,
     .print = gau_print,
 };

@@ -27,28 +27,27 @@ static int64_t tile_floats(const wf_gau_shape *g)
     return wf_max_i64(TILE_FLOATS, g->blocks * B * B); /* one block of rows must fit */
 }
 
-static void *take(uintptr_t *at, int64_t bytes)
+static void *take(char *work, int64_t *at, int64_t bytes)
 {
-    void *p = (void *)*at;
-    *at += (uintptr_t)wf_ceil_div(bytes, WF_ALIGN) * WF_ALIGN;
+    void *p = work ? work + *at : NULL;
+    *at += wf_ceil_div(bytes, WF_ALIGN) * WF_ALIGN;
     return p;
 }
 
 static int64_t lay_out(wf_gau_work *w, const wf_gau_shape *g, void *work)
 {
-    uintptr_t at = (uintptr_t)work;
-    int64_t blocks = g->items * g->blocks, f = (int64_t)sizeof(float);
-    w->wave = take(&at, (int64_t)sizeof(wf_gau_wave));
-    w->blocks = take(&at, blocks * (int64_t)sizeof(wf_gau_rows));
-    w->tile = take(&at, blocks * (int64_t)sizeof(int64_t));
-    w->values = take(&at, blocks * g->panels * B * B * f);
-    w->dy = take(&at, blocks * g->panels * B * B * f);
-    w->queries = take(&at, blocks * B * g->s * f);
-    w->keys = take(&at, blocks * B * g->s * f);
-    w->dk = take(&at, blocks * B * g->s * f);
-    w->weights = take(&at, tile_floats(g) * f);
-    w->ds = take(&at, tile_floats(g) * f);
-    return (int64_t)(at - (uintptr_t)work);
+    int64_t at = 0, blocks = g->items * g->blocks, f = (int64_t)sizeof(float);
+    w->wave = take(work, &at, (int64_t)sizeof(wf_gau_wave));
+    w->blocks = take(work, &at, blocks * (int64_t)sizeof(wf_gau_rows));
+    w->tile = take(work, &at, blocks * (int64_t)sizeof(int64_t));
+    w->values = take(work, &at, blocks * g->panels * B * B * f);
+    w->dy = take(work, &at, blocks * g->panels * B * B * f);
+    w->queries = take(work, &at, blocks * B * g->s * f);
+    w->keys = take(work, &at, blocks * B * g->s * f);
+    w->dk = take(work, &at, blocks * B * g->s * f);
+    w->weights = take(work, &at, tile_floats(g) * f);
+    w->ds = take(work, &at, tile_floats(g) * f);
+    return at;
 }
 
 static wf_gau_shape shape_of(const wf_call *c)
@@ -62,34 +61,27 @@ void wf_gau_turn_back(const wf_call *c, const wf_gau_shape *g, int64_t row, cons
     const wf_gau_attr *a = c->attr;
     const wf_vec *v = wf_vec_get();
     const float *angle = (const float *)c->in[4].data + row % g->n * g->s;
-    float sine[1024], z[2048]; /* s <= 2048 is checked where the pattern is found */
+    float sine[1024]; /* s <= 2048 is checked where the pattern is found */
     v->neg(g->s / 2, sine, angle + g->s / 2);
     v->rotate(g->s / 2, dq, dq, angle, sine);
-    v->silu(g->s, z, (const float *)c->in[0].data + row * g->width + a->z);
-    v->mul(g->s, product, dq, z);
+    v->silu_mul(g->s, product, (const float *)c->in[0].data + row * g->width + a->z, dq);
     v->muladd(g->s, dz, dq, gamma);
 }
 
 /* ---- phase PREPARE: a block of rows ---- */
 
 /* dU (as dP) and dY of one row. */
-static void prepare_gate(const wf_call *c, const wf_gau_shape *g, int64_t row, float *dy,
-                         float *temp)
+static void prepare_gate(const wf_call *c, const wf_gau_shape *g, int64_t row, float *dy)
 {
     const wf_gau_attr *a = c->attr;
-    const wf_vec *v = wf_vec_get();
     const float *p = (const float *)c->in[0].data + row * g->width + a->u;
     const float *y = (const float *)c->in[5].data + row * g->e;
     const float *dg = (const float *)c->in[6].data + row * g->e;
     float *d = (float *)c->out->data + row * wf_gau_d_width(g) + a->u;
     int64_t height = g->blocks * B;
-    v->silu_grad(g->e, temp, p);
-    v->mul(g->e, d, dg, y);
-    v->mul(g->e, d, d, temp);
-    v->silu(g->e, temp, p);
     for (int64_t k = 0; k < g->panels; k++) {
         int64_t at = k * B, n = wf_min_i64(B, g->e - at);
-        v->mul(n, dy + k * height * B, dg + at, temp + at);
+        wf_vec_get()->gate_grad(n, dy + k * height * B, d + at, p + at, dg + at, y + at);
     }
 }
 
@@ -106,7 +98,7 @@ static void prepare(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *
         const float *angle = (const float *)c->in[4].data + (r->first + i) * s;
         float *d = (float *)c->out->data + (row + i) * wf_gau_d_width(g);
         wf_gau_row f = wf_gau_row_of(g, a, c->in[3].data, row + i);
-        prepare_gate(c, g, row + i, w->dy + wf_gau_panel_offset(g, b) + i * B, c->scratch);
+        prepare_gate(c, g, row + i, w->dy + wf_gau_panel_offset(g, b) + i * B);
         wf_gau_turn(a, p_row, c->in[1].data, angle, f.factor, q + i * s, c->scratch);
         wf_gau_turn(a, p_row, c->in[2].data, angle, 1, k + i * s, c->scratch);
         memset(d + a->v, 0, (size_t)g->e * sizeof *d);
@@ -154,17 +146,14 @@ static void finish(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *w
     const wf_gau_attr *a = c->attr;
     const wf_vec *v = wf_vec_get();
     const wf_gau_rows *r = &w->blocks[b];
-    float *slope = c->scratch;
     for (int64_t i = 0; i < r->n; i++) {
         int64_t row = r->item * g->n + r->first + i;
         const float *p = (const float *)c->in[0].data + row * g->width;
         float *d = (float *)c->out->data + row * wf_gau_d_width(g);
         wf_gau_turn_back(c, g, row, c->in[2].data, w->dk + (b * B + i) * g->s, d + a->z,
                          d + g->width + g->s);
-        v->silu_grad(g->s, slope, p + a->z);
-        v->mul(g->s, d + a->z, d + a->z, slope);
-        v->silu_grad(g->e, slope, p + a->v);
-        v->mul(g->e, d + a->v, d + a->v, slope);
+        v->silu_grad_mul(g->s, d + a->z, p + a->z, d + a->z);
+        v->silu_grad_mul(g->e, d + a->v, p + a->v, d + a->v);
     }
 }
 

@@ -195,22 +195,37 @@ static inline vf v_gate(vf x, vf z)
     return v_pick(v_lt(x, (vf){0}), x * z, x) / (z + 1);
 }
 
-/* 3 ulp where e^x is normal; below, absolute error 1e-43 */
-static inline vf v_silu(vf x)
+/* e^-x for x >= -87, where it and its inverse are normal; e^-87 beyond 87 */
+static inline vf v_exp_minus(vf x)
 {
-    x = v_above(v_splat(-150), x); /* -infinity times 0 would be NaN */
-    return v_gate(x, v_exp_decay(x));
+    vu bits;
+    vf r = v_exp_reduce(-v_below(v_splat(87), x), &bits);
+    return v_exp_tail(r) * v_exp_power(bits, 0);
 }
 
-/* s (1 + x (1 - s)) with s = sigmoid(x); absolute error 2e-7 (it has a zero near -1.278) */
+/* 3 ulp down to -87; below, absolute error 2e-36 */
+static inline vf v_silu(vf x)
+{
+    x = v_above(v_splat(-87), x); /* -infinity times 0 would be NaN */
+    return x / (v_exp_minus(x) + 1);
+}
+
+/* silu(x), and its derivative s (1 + x (1 - s)) with s = sigmoid(x) in *slope; absolute error of
+ * that 2e-7 (it has a zero near -1.278) */
+static inline vf v_silu_both(vf x, vf *slope)
+{
+    x = v_above(v_splat(-87), x);
+    vf e = v_exp_minus(x), s = 1 / (e + 1), y = x * s;
+    x = v_below(v_splat(87), x);              /* infinity times 0 would be NaN */
+    *slope = s * v_fma(x, e * s, v_splat(1)); /* e s = 1 - s without cancellation */
+    return y;
+}
+
 static inline vf v_silu_grad(vf x)
 {
-    x = v_above(v_splat(-150), v_below(v_splat(150), x));
-    vf z = v_exp_decay(x), d = 1 / (z + 1);
-    vm negative = v_lt(x, (vf){0});
-    vf s = v_pick(negative, z, v_splat(1)) * d;
-    vf other = v_pick(negative, v_splat(1), z) * d;
-    return s * v_fma(x, other, v_splat(1));
+    vf slope;
+    v_silu_both(x, &slope);
+    return slope;
 }
 
 /* x sigmoid(2 sqrt(2/pi) (x + .044715 x^3)); relative error grows as the argument, x^3, to 1e-5 at

@@ -14,9 +14,9 @@
 #define APART __attribute__((noipa)) /* neither inlined nor cloned for a constant size */
 #endif
 
-/* Up to three inputs (others NULL) and two parameters. */
+/* Up to three inputs (others NULL), a second result (or NULL) and two parameters. */
 typedef struct row {
-    float *y;
+    float *y, *z;
     const float *a, *b, *c;
     float s, t;
 } row;
@@ -32,13 +32,14 @@ static const float *padded(float *buffer, const float *x, int64_t k)
 
 APART static void tail(row_fn *f, int64_t from, int64_t k, const row *r)
 {
-    float y[WF_WIDTH], a[WF_WIDTH], b[WF_WIDTH], c[WF_WIDTH];
-    row t = {.y = y, .s = r->s, .t = r->t};
+    float y[WF_WIDTH], z[WF_WIDTH], a[WF_WIDTH], b[WF_WIDTH], c[WF_WIDTH];
+    row t = {.y = y, .z = z, .s = r->s, .t = r->t};
     t.a = padded(a, r->a ? r->a + from : NULL, k);
     t.b = padded(b, r->b ? r->b + from : NULL, k);
     t.c = padded(c, r->c ? r->c + from : NULL, k);
     f(WF_WIDTH, &t);
     v_store_part(r->y + from, v_load(y), k);
+    if (r->z) v_store_part(r->z + from, v_load(z), k);
 }
 
 APART static void each(row_fn *f, int64_t n, const row *r)

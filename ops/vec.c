@@ -64,6 +64,8 @@ UNARY(relu, v_relu(a))
 UNARY(relu2, v_relu(a) * v_relu(a))
 UNARY(floor, v_floor(a))
 
+BINARY(silu_mul, v_silu(a) * b)
+BINARY(silu_grad_mul, v_silu_grad(a) * b)
 BINARY(add, a + b)
 BINARY(sub, a - b)
 BINARY(mul, a *b)
@@ -86,6 +88,22 @@ ROW(axpy, LOAD_2, v_fma(a, s, b))
 ROW(exp_shifted, LOAD_1, v_exp(a - s))
 ROW(uniform, LOAD_1, v_float((vi)((vu)a >> 8)) * 0x1p-24f)
 ROW(keep, LOAD_2, v_pick(v_le(s, v_float((vi)((vu)b >> 8))), a *t, (vf){0}))
+
+/* One exponential for both results. */
+APART static void gate_grad_row(int64_t n, const row *r)
+{
+    for (int64_t i = 0; i < n; i += WF_WIDTH) {
+        vf slope, gate = v_silu_both(v_load(r->a + i), &slope), d = v_load(r->b + i);
+        v_store(r->z + i, v_load(r->c + i) * d * slope);
+        v_store(r->y + i, gate * d);
+    }
+}
+
+static void vec_gate_grad(int64_t n, float *dy, float *du, const float *u, const float *dg,
+                          const float *y)
+{
+    each(gate_grad_row, n, &(row){.y = dy, .z = du, .a = u, .b = dg, .c = y});
+}
 
 static void vec_where(int64_t n, float *y, const float *c, const float *a, const float *b)
 {
@@ -310,6 +328,9 @@ const wf_vec WF_VEC_TABLE = {
     F(gelu),
     F(gelu_grad),
     F(gelu_tanh),
+    F(silu_mul),
+    F(silu_grad_mul),
+    F(gate_grad),
     F(relu),
     F(relu2),
     F(floor),

@@ -28,6 +28,11 @@ typedef struct wf_vec {
         *gelu_grad, *gelu_tanh, *relu, *relu2, *floor;
     wf_binary_fn *add, *sub, *mul, *div, *max, *min, *pow, *equal, *less, *less_equal;
 
+    wf_binary_fn *silu_mul, *silu_grad_mul; /* silu(a) b, silu'(a) b */
+    /* of g = silu(u) y: dy = dg silu(u), du = dg y silu'(u) */
+    void (*gate_grad)(int64_t n, float *dy, float *du, const float *u, const float *dg,
+                      const float *y);
+
     void (*where)(int64_t n, float *y, const float *c, const float *a, const float *b);
     void (*fma)(int64_t n, float *y, const float *a, const float *b, const float *c); /* ab + c */
     void (*fill)(int64_t n, float *y, float value);

@@ -82,9 +82,9 @@ static json_t *make_tensor(const wf_stored *t, int64_t begin)
             json_decref(shape);
             return NULL;
         }
+    json_int_t from = begin, to = begin + (int64_t)wf_stored_bytes(t);
     return json_pack("{s:s, s:o, s:[I,I]}", "dtype", names[t->dtype], "shape", shape,
-                     "data_offsets", (json_int_t)begin,
-                     (json_int_t)(begin + (int64_t)wf_stored_bytes(t)));
+                     "data_offsets", from, to);
 }
 
 static bool add_tensors(const saving *v, json_t *header)

@@ -190,7 +190,7 @@ static const primitive primitives[] = {
     U(erf, erf, 2, 0),
     U(sigmoid, sigmoid, 3, 0),
     U(softplus, softplus, 2, 0),
-    U(silu, silu, 3, 1e-43),
+    U(silu, silu, 3, 2e-36),
     U(silu_grad, silu_grad, 0, 2e-7),
     U(gelu, gelu, 9, 1e-43),
     U(gelu_grad, gelu_grad, 0, 2e-7),
