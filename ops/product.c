@@ -2,10 +2,11 @@
  * The kernel of matmul.c and linear.c: y = op(a) op(b) over the last two axes, leading axes
  * broadcast.
  *
- * y is cut into panels of columns and those into chunks of rows; a panel's chunk is a unit. A
- * unit copies its part of op(b) side by side into scratch, k by blocks, where the tile kernels find
- * it in the second-level cache; op(a) is read in place, or transposed into work first (phase 0)
- * when it is stored the other way. All cuts follow from shapes.
+ * y is cut into panels of columns and those into chunks of rows; a panel's chunk is a unit. Kernels
+ * want op(b) packed in strips of columns, a block of k at a time in the second-level cache: a unit
+ * does that in its scratch, or phase 0 in work if several chunks need it. They read op(a) in place;
+ * where it is stored the other way, it is transposed: in phase 0 if several panels need it, else
+ * block by block. All cuts follow from shapes.
  */
 #include "ops/matmul.h"
 
@@ -14,7 +15,7 @@
 #include <string.h>
 
 enum {
-    STRIP = 32,       /* columns that are packed together and go through one kernel, ... */
+    STRIP = WF_STRIP, /* columns that are packed together and go through one kernel, ... */
     ROWS = 48,        /* ... and rows */
     PANEL = 64,       /* columns of a panel at least; wider while it stays in the cache: */
     CACHED = 1 << 16, /* floats of a panel, ... */
@@ -36,8 +37,14 @@ typedef struct product {
     int64_t k_block;
     int64_t width, panels; /* columns of a panel */
     int64_t rows, chunks;  /* rows of a chunk */
-    bool turned;           /* op(a) is transposed into work */
+    bool turned, shared;   /* op(a) is transposed, op(b) packed, into work */
 } product;
+
+/* Columns far apart are slow to walk down for narrow vectors: even a plain operand is packed. */
+static bool packs_plain(void)
+{
+    return wf_vec_get()->width < 16;
+}
 
 static product product_of(const wf_shape *a, const wf_shape *y, const wf_matmul_attr *attr)
 {
@@ -55,6 +62,7 @@ static product product_of(const wf_shape *a, const wf_shape *y, const wf_matmul_
     p.rows = wf_ceil_div(wf_ceil_div(p.m, wf_min_i64(most, want)), ROWS) * ROWS;
     p.chunks = wf_ceil_div(p.m, p.rows);
     p.turned = attr->ta && p.panels > 1;
+    p.shared = p.chunks > 1 && (attr->tb || packs_plain());
     return p;
 }
 
@@ -109,16 +117,62 @@ static matrix part(const matrix *x, int64_t row, int64_t col)
     return (matrix){x->data + row * x->row + col * x->col, x->row, x->col};
 }
 
-/* Phase 0: blocks of PANEL rows of op(a), all items one behind the other. */
-static void turn(const wf_call *c, const product *p, int64_t lo, int64_t hi)
+/* cols columns of op(b), all their strips, step floats from one to the next. */
+static void pack(float *y, int64_t step, const matrix *b, int64_t rows, int64_t cols)
 {
-    int64_t blocks = wf_ceil_div(p->m, PANEL);
-    for (int64_t u = lo; u < hi; u++) {
-        matrix a = item_of(&c->in[0], true, u / blocks);
-        int64_t row = u % blocks * PANEL, n = wf_min_i64(PANEL, p->m - row);
-        matrix from = part(&a, row, 0);
-        copy_matrix((float *)c->work + (u / blocks * p->m + row) * p->k, p->k, &from, n, p->k);
+    if (b->col == 1) {
+        wf_vec_get()->pack(rows, cols, y, step, b->data, b->row);
+        return;
     }
+    for (int64_t c = 0; c < cols; c += STRIP) {
+        matrix strip = part(b, 0, c);
+        int64_t n = wf_min_i64(STRIP, cols - c);
+        copy_matrix(y + c / STRIP * step, n, &strip, rows, n);
+    }
+}
+
+/* ---- phase 0: what several units need, into work: op(a), then op(b) ---- */
+
+static int64_t own_items(const wf_shape *s)
+{
+    int64_t n = 1;
+    for (int i = 0; i + 2 < s->rank; i++) n *= s->dim[i];
+    return n;
+}
+
+static int64_t turn_units(const product *p, const wf_shape *a)
+{
+    return p->turned ? own_items(a) * wf_ceil_div(p->m, PANEL) : 0;
+}
+
+static int64_t pack_units(const product *p, const wf_shape *b)
+{
+    return p->shared ? own_items(b) * wf_ceil_div(p->n, PANEL) : 0;
+}
+
+/* Where op(b) of an item is packed: strips one behind the other. */
+static float *shared_b(const wf_call *c, const product *p, int64_t item)
+{
+    int64_t before = p->turned ? wf_elements(&c->in[0].shape) : 0;
+    return (float *)c->work + before + item * p->k * p->n;
+}
+
+/* PANEL rows of op(a). */
+static void turn(const wf_call *c, const product *p, int64_t unit)
+{
+    int64_t blocks = wf_ceil_div(p->m, PANEL), row = unit % blocks * PANEL;
+    int64_t n = wf_min_i64(PANEL, p->m - row);
+    matrix a = item_of(&c->in[0], true, unit / blocks), from = part(&a, row, 0);
+    copy_matrix((float *)c->work + (unit / blocks * p->m + row) * p->k, p->k, &from, n, p->k);
+}
+
+/* PANEL columns of op(b). */
+static void pack_panel(const wf_call *c, const product *p, bool swap, int64_t unit)
+{
+    int64_t panels = wf_ceil_div(p->n, PANEL), col = unit % panels * PANEL;
+    matrix b = item_of(&c->in[1], swap, unit / panels), from = part(&b, 0, col);
+    pack(shared_b(c, p, unit / panels) + col * p->k, STRIP * p->k, &from, p->k,
+         wf_min_i64(PANEL, p->n - col));
 }
 
 /* ---- one unit ---- */
@@ -147,16 +201,18 @@ static int64_t lay_out(room *r, const product *p, const wf_pw *program, float *s
 typedef struct unit {
     const product *p;
     matrix a, b;
-    float *c; /* the first element of the chunk */
+    const float *shared; /* op(b) packed for all, or NULL */
+    float *c;            /* the first element of the chunk */
     int64_t ldc, row, rows, col, cols;
     room room;
 } unit;
 
-/* Is op(b) better copied? Columns far apart are slow to walk down for narrow vectors. */
+/* Is op(b) copied for this unit? */
 static bool is_packed(const unit *u)
 {
+    if (u->shared) return false;
     if (u->b.col != 1 || (u->b.row < u->p->n && u->p->k > 1)) return true;
-    return wf_vec_get()->width < 16 && u->rows >= ROWS && u->b.row > STRIP;
+    return packs_plain() && u->rows >= ROWS && u->b.row > STRIP;
 }
 
 /* rows x k of op(a) at (row, from) of the chunk, as a kernel wants it: sets m, k, lda, trans_a. */
@@ -178,26 +234,31 @@ static const float *left(const unit *u, int64_t row, int64_t from, wf_gemm_shape
     return a.data;
 }
 
+/* The strip of op(b) at (from, col of the unit), *ldb floats a row. */
+static const float *right(const unit *u, bool packed, int64_t from, int64_t col, int64_t *ldb)
+{
+    *ldb = wf_min_i64(STRIP, u->cols - col);
+    if (packed) return u->room.b + col * u->p->k_block;
+    if (u->shared) return u->shared + (u->col + col) * u->p->k + from * *ldb;
+    *ldb = u->b.row;
+    return u->b.data + from * u->b.row + u->col + col;
+}
+
 /* All of the chunk for one block of k. */
 static void run_block(const unit *u, int64_t from)
 {
     int64_t k = wf_min_i64(u->p->k_block, u->p->k - from);
     bool packed = is_packed(u);
     matrix b = part(&u->b, from, u->col);
-    for (int64_t col = 0; packed && col < u->cols; col += STRIP) {
-        matrix strip = part(&b, 0, col);
-        int64_t n = wf_min_i64(STRIP, u->cols - col);
-        copy_matrix(u->room.b + col * u->p->k_block, n, &strip, k, n);
-    }
-    wf_gemm_shape s = {.ldb = b.row, .ldc = u->ldc, .accumulate = from > 0};
+    if (packed) pack(u->room.b, STRIP * u->p->k_block, &b, k, u->cols);
+    wf_gemm_shape s = {.ldc = u->ldc, .accumulate = from > 0};
     for (int64_t row = 0; row < u->rows; row += ROWS) {
         const float *a = left(u, row, from, &s);
         for (int64_t col = 0; col < u->cols; col += STRIP) {
+            const float *x = right(u, packed, from, col, &s.ldb);
             s.n = wf_min_i64(STRIP, u->cols - col);
-            if (packed) s.ldb = s.n;
             wf_gemm g = wf_gemm_get(&s);
-            wf_gemm_run(&g, a, packed ? u->room.b + col * u->p->k_block : b.data + col,
-                        u->c + row * u->ldc + col, 1);
+            wf_gemm_run(&g, a, x, u->c + row * u->ldc + col, 1);
         }
     }
 }
@@ -237,7 +298,9 @@ static void run_unit(const wf_call *c, const wf_matmul_attr *attr, const wf_pw *
     u.cols = wf_min_i64(p->width, p->n - u.col);
     int64_t own = own_item(&c->in[0].shape, &c->out->shape, item);
     u.a = item_of(&c->in[0], attr->ta, own);
-    u.b = item_of(&c->in[1], attr->tb, own_item(&c->in[1].shape, &c->out->shape, item));
+    int64_t own_b = own_item(&c->in[1].shape, &c->out->shape, item);
+    u.b = item_of(&c->in[1], attr->tb, own_b);
+    if (p->shared && !c->reference) u.shared = shared_b(c, p, own_b);
     if (p->turned && !c->reference)
         u.a = (matrix){(const float *)c->work + own * p->m * p->k, p->k, 1};
     lay_out(&u.room, p, program, c->scratch);
@@ -257,25 +320,32 @@ void wf_matmul_run(const wf_call *c, const wf_matmul_attr *a, const wf_pw *progr
                    int64_t hi)
 {
     product p = product_of(&c->in[0].shape, &c->out->shape, a);
-    if (p.turned && c->phase == 0)
-        turn(c, &p, lo, hi);
-    else
-        for (int64_t u = lo; u < hi; u++) run_unit(c, a, program, &p, u);
+    bool prepares = c->phase == 0 && (p.turned || p.shared);
+    int64_t turns = turn_units(&p, &c->in[0].shape);
+    for (int64_t u = lo; u < hi; u++)
+        if (!prepares)
+            run_unit(c, a, program, &p, u);
+        else if (u < turns)
+            turn(c, &p, u);
+        else
+            pack_panel(c, &p, a->tb, u - turns);
 }
 
 int64_t wf_matmul_units(const wf_call *c, const wf_matmul_attr *a, int phase)
 {
     product p = product_of(&c->in[0].shape, &c->out->shape, a);
-    if (p.turned && phase == 0)
-        return c->reference ? 0
-                            : wf_elements(&c->in[0].shape) / (p.m * p.k) * wf_ceil_div(p.m, PANEL);
-    return phase == p.turned ? p.items * p.panels * p.chunks : -1;
+    bool prepares = p.turned || p.shared;
+    if (prepares && phase == 0)
+        return c->reference ? 0 : turn_units(&p, &c->in[0].shape) + pack_units(&p, &c->in[1].shape);
+    return phase == prepares ? p.items * p.panels * p.chunks : -1;
 }
 
 size_t wf_matmul_work(const wf_node *y, const wf_matmul_attr *a)
 {
     product p = product_of(&y->in[0]->shape, &y->shape, a);
-    return p.turned ? (size_t)wf_elements(&y->in[0]->shape) * sizeof(float) : 0;
+    int64_t n = p.turned ? wf_elements(&y->in[0]->shape) : 0;
+    if (p.shared) n += wf_elements(&y->in[1]->shape);
+    return (size_t)n * sizeof(float);
 }
 
 size_t wf_matmul_scratch(const wf_node *y, const wf_matmul_attr *a, const wf_pw *program)

@@ -1,8 +1,10 @@
-/* Transposition in registers, WF_WIDTH x WF_WIDTH floats a block. */
+/* Rearranging matrices: transposition in registers, WF_WIDTH x WF_WIDTH floats a block; columns
+ * packed into strips. */
 #ifndef WF_SIMD_TRANSPOSE_H
 #define WF_SIMD_TRANSPOSE_H
 
 #include "ops/simd.h"
+#include "ops/vec.h"
 
 #define STRIP 16  /* rows taken together, so that lines of dst are written whole */
 #define PANEL 128 /* columns taken together, so that few pages of dst are written by turns */
@@ -73,6 +75,21 @@ static void vec_transpose(int64_t rows, int64_t cols, float *dst, int64_t ldd, c
             transpose_strip(rows - r < STRIP ? rows - r : STRIP,
                             cols - c < PANEL ? cols - c : PANEL, dst + c * ldd + r, ldd,
                             src + r * lds + c, lds);
+}
+
+/* Rows lie far apart, where no hardware prefetches: AHEAD of them are asked for. */
+static void vec_pack(int64_t rows, int64_t cols, float *y, int64_t step, const float *x, int64_t ld)
+{
+    enum { AHEAD = 12, LINE = 16 };
+    int64_t whole = cols / WF_STRIP, rest = cols - whole * WF_STRIP;
+    for (int64_t r = 0; r < rows; r++, x += ld) {
+        const float *next = x + (r + AHEAD < rows ? AHEAD * ld : 0);
+        for (int64_t c = 0; c < cols; c += LINE) __builtin_prefetch(next + c);
+        for (int64_t s = 0; s < whole; s++)
+            for (int64_t c = 0; c < WF_STRIP; c += WF_WIDTH)
+                v_store(y + s * step + r * WF_STRIP + c, v_load(x + s * WF_STRIP + c));
+        if (rest) memcpy(y + whole * step + r * rest, x + whole * WF_STRIP, (size_t)rest * 4);
+    }
 }
 
 #endif

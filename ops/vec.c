@@ -359,6 +359,7 @@ const wf_vec WF_VEC_TABLE = {
     F(exp_sum),
     F(rotate),
     F(transpose),
+    F(pack),
     F(random_bits),
     F(uniform),
     F(dropout),

@@ -14,6 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { WF_STRIP = 32 }; /* columns of a strip: see pack */
+
 struct wf_gemm_shape;
 
 typedef void wf_unary_fn(int64_t n, float *y, const float *x);
@@ -53,6 +55,9 @@ typedef struct wf_vec {
     /* dst[c * ldd + r] = src[r * lds + c] for r < rows, c < cols */
     void (*transpose)(int64_t rows, int64_t cols, float *dst, int64_t ldd, const float *src,
                       int64_t lds);
+    /* Strips of WF_STRIP columns, each with its rows side by side (the last one may be narrower):
+     * y[s * step + r * width + c] = x[r * ld + WF_STRIP s + c] */
+    void (*pack)(int64_t rows, int64_t cols, float *y, int64_t step, const float *x, int64_t ld);
     /* bits i of the stream (key, stream): see random.c; i counts from first */
     void (*random_bits)(int64_t n, uint32_t *y, uint64_t key, uint64_t stream, uint64_t first);
     void (*uniform)(int64_t n, float *y, uint64_t key, uint64_t stream, uint64_t first);
