@@ -40,6 +40,8 @@ static int64_t lay_out(wf_gau_work *w, const wf_gau_shape *g, void *work)
     w->wave = take(work, &at, (int64_t)sizeof(wf_gau_wave));
     w->blocks = take(work, &at, blocks * (int64_t)sizeof(wf_gau_rows));
     w->tile = take(work, &at, blocks * (int64_t)sizeof(int64_t));
+    w->first = take(work, &at, blocks * (int64_t)sizeof(int64_t));
+    w->last = take(work, &at, blocks * (int64_t)sizeof(int64_t));
     w->values = take(work, &at, blocks * g->panels * B * B * f);
     w->dy = take(work, &at, blocks * g->panels * B * B * f);
     w->queries = take(work, &at, blocks * B * g->s * f);
@@ -96,12 +98,10 @@ static void prepare(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *
     for (int64_t i = 0; i < r->n; i++) {
         const float *p_row = p + (row + i) * g->width;
         const float *angle = (const float *)c->in[4].data + (r->first + i) * s;
-        float *d = (float *)c->out->data + (row + i) * wf_gau_d_width(g);
         wf_gau_row f = wf_gau_row_of(g, a, c->in[3].data, row + i);
         prepare_gate(c, g, row + i, w->dy + wf_gau_panel_offset(g, b) + i * B);
         wf_gau_turn(a, p_row, c->in[1].data, angle, f.factor, q + i * s, c->scratch);
         wf_gau_turn(a, p_row, c->in[2].data, angle, 1, k + i * s, c->scratch);
-        memset(d + a->v, 0, (size_t)g->e * sizeof *d);
     }
     memset(q + r->n * s, 0, (size_t)((B - r->n) * s) * sizeof *q);
     memset(k + r->n * s, 0, (size_t)((B - r->n) * s) * sizeof *k);
@@ -113,47 +113,92 @@ static void prepare(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *
 
 /* ---- phase KEYS: a block of keys, summed over the wave's rows in order ---- */
 
-static void keys_block(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *w, int64_t key)
+typedef struct key_block {
+    int64_t item, j, n, row; /* number in the item, rows, the first of all rows */
+} key_block;
+
+static key_block key_block_of(const wf_gau_shape *g, int64_t key)
 {
-    const wf_gau_attr *a = c->attr;
-    int64_t item = key / g->blocks, j = key % g->blocks, height = g->blocks * B;
-    int64_t n = wf_min_i64(B, g->n - j * B), row = item * g->n + j * B;
-    int64_t tail = g->e - (g->panels - 1) * B;
-    float *d = (float *)c->out->data + row * wf_gau_d_width(g) + a->v;
-    wf_gemm_shape s = {
-        .m = n, .n = B, .k = B, .lda = B, .ldb = B, .ldc = wf_gau_d_width(g), .accumulate = true};
+    key_block k = {.item = key / g->blocks, .j = key % g->blocks};
+    k.n = wf_min_i64(B, g->n - k.j * B);
+    k.row = k.item * g->n + k.j * B;
+    return k;
+}
+
+/* dV += A^T dY and dK += dS'^T Q over count blocks of rows that see the same keys, one batch each.
+ * The first of all begins the sum of dV. */
+static void add_rows(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *w, int64_t b,
+                     int64_t count, int64_t key)
+{
+    key_block k = key_block_of(g, key);
+    const wf_gau_rows *r = &w->blocks[b];
+    const float *dy = w->dy + wf_gau_panel_offset(g, b);
+    float *d =
+        (float *)c->out->data + k.row * wf_gau_d_width(g) + ((const wf_gau_attr *)c->attr)->v;
+    int64_t height = g->blocks * B, at = w->tile[b] + (k.j - r->lo) * B * B;
+    wf_gemm_shape s = {.m = k.n, .n = B, .k = B, .lda = B, .ldb = B, .ldc = wf_gau_d_width(g)};
+    s.step_a = (r->hi - r->lo) * B * B;
+    s.step_b = B * B;
+    s.accumulate = b != w->first[key];
     wf_gemm dv = wf_gemm_get(&s);
-    s.n = tail;
+    s.n = g->e - (g->panels - 1) * B;
     wf_gemm dv_last = wf_gemm_get(&s);
-    wf_gemm dk = wf_gemm_get(&(wf_gemm_shape){
-        .m = B, .n = g->s, .k = B, .lda = B, .ldb = g->s, .ldc = g->s, .accumulate = true});
-    for (int64_t b = w->wave->first; b < w->wave->last; b++) {
-        const wf_gau_rows *r = &w->blocks[b];
-        if (r->item != item || j < r->lo || j >= r->hi) continue;
-        int64_t at = w->tile[b] + (j - r->lo) * B * B;
-        const float *dy = w->dy + wf_gau_panel_offset(g, b);
-        for (int64_t p = 0; p < g->panels; p++)
-            wf_gemm_run(p + 1 < g->panels ? &dv : &dv_last, w->weights + at, dy + p * height * B,
-                        d + p * B, 1);
-        wf_gemm_run(&dk, w->ds + at, w->queries + b * B * g->s, w->dk + key * B * g->s, 1);
+    for (int64_t p = 0; p < g->panels; p++)
+        wf_gemm_run(p + 1 < g->panels ? &dv : &dv_last, w->weights + at, dy + p * height * B,
+                    d + p * B, count);
+    s.m = B;
+    s.n = s.ldb = s.ldc = g->s;
+    s.step_b = B * g->s;
+    s.accumulate = true;
+    wf_gemm dk = wf_gemm_get(&s);
+    wf_gemm_run(&dk, w->ds + at, w->queries + b * B * g->s, w->dk + key * B * g->s, count);
+}
+
+/* Blocks of rows from b on, before the end of the wave, that see the same keys. */
+static int64_t alike(const wf_gau_work *w, int64_t b)
+{
+    const wf_gau_rows *r = &w->blocks[b];
+    int64_t n = 1;
+    while (b + n < w->wave->last && r[n].item == r->item && r[n].lo == r->lo && r[n].hi == r->hi)
+        n++;
+    return n;
+}
+
+/* SiLU' of V, where a sum of dV is complete. */
+static void finish_values(const wf_call *c, const wf_gau_shape *g, const key_block *k)
+{
+    int64_t v = ((const wf_gau_attr *)c->attr)->v;
+    for (int64_t row = k->row; row < k->row + k->n; row++) {
+        float *d = (float *)c->out->data + row * wf_gau_d_width(g) + v;
+        wf_vec_get()->silu_grad_mul(g->e, d, (const float *)c->in[0].data + row * g->width + v, d);
     }
 }
 
-/* ---- phase FINISH: keys back to Z, SiLU' of V and Z ---- */
+static void keys_block(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *w, int64_t key)
+{
+    key_block k = key_block_of(g, key);
+    for (int64_t b = w->wave->first, n; b < w->wave->last; b += n) {
+        const wf_gau_rows *r = &w->blocks[b];
+        n = alike(w, b);
+        if (r->item == k.item && k.j >= r->lo && k.j < r->hi) add_rows(c, g, w, b, n, key);
+    }
+    int64_t last = w->last[key];
+    if (last >= w->wave->first && last < w->wave->last) finish_values(c, g, &k);
+}
+
+/* ---- phase FINISH: keys back to Z, SiLU' of Z; zeros for values that nobody sees ---- */
 
 static void finish(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *w, int64_t b)
 {
     const wf_gau_attr *a = c->attr;
-    const wf_vec *v = wf_vec_get();
-    const wf_gau_rows *r = &w->blocks[b];
-    for (int64_t i = 0; i < r->n; i++) {
-        int64_t row = r->item * g->n + r->first + i;
-        const float *p = (const float *)c->in[0].data + row * g->width;
-        float *d = (float *)c->out->data + row * wf_gau_d_width(g);
-        wf_gau_turn_back(c, g, row, c->in[2].data, w->dk + (b * B + i) * g->s, d + a->z,
+    key_block k = key_block_of(g, b);
+    for (int64_t i = 0; i < k.n; i++) {
+        const float *p = (const float *)c->in[0].data + (k.row + i) * g->width;
+        float *d = (float *)c->out->data + (k.row + i) * wf_gau_d_width(g);
+        wf_gau_turn_back(c, g, k.row + i, c->in[2].data, w->dk + (b * B + i) * g->s, d + a->z,
                          d + g->width + g->s);
-        v->silu_grad_mul(g->s, d + a->z, p + a->z, d + a->z);
-        v->silu_grad_mul(g->e, d + a->v, p + a->v, d + a->v);
+        wf_vec_get()->silu_grad_mul(g->s, d + a->z, p + a->z, d + a->z);
+        if (w->last[b] < 0) memset(d + a->v, 0, (size_t)g->e * sizeof *d);
     }
 }
 
@@ -180,6 +225,17 @@ static bool next_wave(const wf_gau_shape *g, const wf_gau_work *w)
     return true;
 }
 
+/* What a block of rows sees, and who sees whom first and last. */
+static void find_rows(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *w, int64_t b)
+{
+    wf_gau_rows r = w->blocks[b] = wf_gau_rows_of(g, c->in[3].data, b);
+    for (int64_t j = r.lo; j < r.hi; j++) {
+        int64_t key = r.item * g->blocks + j;
+        if (w->first[key] < 0) w->first[key] = b;
+        w->last[key] = b;
+    }
+}
+
 static int64_t grad_units(const wf_call *c, int phase)
 {
     wf_gau_shape g = shape_of(c);
@@ -189,7 +245,8 @@ static int64_t grad_units(const wf_call *c, int phase)
     if (c->reference) return phase == 0 ? 1 : -1; /* items share the room */
     if (phase == 0) {
         *w.wave = (wf_gau_wave){.kind = WF_GAU_PREPARE};
-        for (int64_t b = 0; b < blocks; b++) w.blocks[b] = wf_gau_rows_of(&g, c->in[3].data, b);
+        for (int64_t b = 0; b < blocks; b++) w.first[b] = w.last[b] = -1;
+        for (int64_t b = 0; b < blocks; b++) find_rows(c, &g, &w, b);
         return blocks;
     }
     if (w.wave->kind == WF_GAU_FINISH) return -1;

@@ -22,6 +22,7 @@ typedef struct wf_gau_work {
     wf_gau_wave *wave;
     wf_gau_rows *blocks;
     int64_t *tile;              /* where in tiles a block's keys begin, in floats */
+    int64_t *first, *last;      /* of the blocks of rows that see a block of keys; -1: none */
     float *values, *dy;         /* [item][panels][blocks B][B]: V, dY */
     float *queries, *keys, *dk; /* [block][B][s]: f q, k, gradient of k */
     float *weights, *ds;        /* tiles [key][64 rows] of the wave: A (after dropout), dS' */

@@ -47,11 +47,10 @@ static void scores(const row_block *k)
 {
     const wf_gau_shape *g = k->g;
     wf_vec_get()->transpose(B, g->s, k->turned, B, k->w->queries + k->b * B * g->s, g->s);
-    wf_gemm m =
-        wf_gemm_get(&(wf_gemm_shape){.m = B, .n = B, .k = g->s, .lda = g->s, .ldb = B, .ldc = B});
+    wf_gemm m = wf_gemm_get(
+        &(wf_gemm_shape){.m = k->width, .n = B, .k = g->s, .lda = g->s, .ldb = B, .ldc = B});
     const float *keys = k->w->keys + (k->r->item * g->blocks + k->r->lo) * B * g->s;
-    for (int64_t j = 0; j < k->width; j += B)
-        wf_gemm_run(&m, keys + j * g->s, k->turned, k->x + j * B, 1);
+    wf_gemm_run(&m, keys, k->turned, k->x, 1);
 }
 
 /* dA = V dY^T: the sum over panels is a batch. */
@@ -60,30 +59,20 @@ static void score_gradients(const row_block *k)
     const wf_gau_shape *g = k->g;
     int64_t height = g->blocks * B;
     const float *dy = k->w->dy + wf_gau_panel_offset(g, k->b);
+    const float *v = k->w->values + wf_gau_panel_offset(g, k->r->item * g->blocks + k->r->lo);
     for (int64_t p = 0; p < g->panels; p++)
         wf_vec_get()->transpose(B, B, k->turned + p * B * B, B, dy + p * height * B, B);
     int64_t tail = g->e - (g->panels - 1) * B, whole = tail == B ? g->panels : g->panels - 1;
-    wf_gemm_shape s = {.m = B,
-                       .n = B,
-                       .k = B,
-                       .lda = B,
-                       .ldb = B,
-                       .ldc = B,
-                       .step_a = height * B,
-                       .step_b = B * B};
-    wf_gemm m = wf_gemm_get(&s), last = m;
-    if (tail != B) {
-        s.k = tail;
-        s.accumulate = whole > 0;
-        last = wf_gemm_get(&s);
-    }
-    const float *v = k->w->values + wf_gau_panel_offset(g, k->r->item * g->blocks + k->r->lo);
-    for (int64_t j = 0; j < k->width; j += B) {
-        if (whole) wf_gemm_run(&m, v + j * B, k->turned, k->dx + j * B, whole);
-        if (tail != B)
-            wf_gemm_run(&last, v + whole * height * B + j * B, k->turned + whole * B * B,
-                        k->dx + j * B, 1);
-    }
+    wf_gemm_shape s = {.m = k->width, .n = B, .k = B, .lda = B, .ldb = B, .ldc = B};
+    s.step_a = height * B;
+    s.step_b = B * B;
+    wf_gemm m = wf_gemm_get(&s);
+    if (whole) wf_gemm_run(&m, v, k->turned, k->dx, whole);
+    if (tail == B) return;
+    s.k = tail;
+    s.accumulate = whole > 0;
+    m = wf_gemm_get(&s);
+    wf_gemm_run(&m, v + whole * height * B, k->turned + whole * B * B, k->dx, 1);
 }
 
 /* Columns of x: softmax over keys. A column without keys becomes zero. */
