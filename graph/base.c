@@ -46,7 +46,7 @@ const char *wf_status_name(wf_status s)
     return "unknown status";
 }
 
-enum { HUGE_PAGE = 1 << 21, HUGE_FROM = 1 << 23 }; /* bytes */
+enum { HUGE_PAGE = 1 << 21, HUGE_FROM = 1 << 20 }; /* bytes */
 
 void *wf_aligned_room(size_t bytes)
 {

@@ -21,8 +21,8 @@ enum {
     CACHED = 1 << 16, /* floats of a panel, ... */
     K_BLOCK = 1280,   /* ... so deep at most, */
     K_TURNED = 256,   /* or so deep if that makes one panel of what else were turned as a whole */
-    CHUNK = 192,      /* rows that are worth packing a panel for */
-    UNITS = 16,       /* wanted, if there are rows enough */
+    CHUNK = 96,       /* rows of a chunk at least */
+    UNITS = 40,       /* wanted, so that threads end together */
     TURN_FROM = 96,   /* columns for which a block of op(a) stored the other way is transposed */
 };
 
@@ -57,7 +57,7 @@ static product product_of(const wf_shape *a, const wf_shape *y, const wf_matmul_
     p.width = PANEL; /* wider while it stays in the cache: op(a) is read once a panel */
     while (p.width < 4 * PANEL && 2 * p.width * p.k_block <= CACHED) p.width *= 2;
     p.panels = wf_ceil_div(p.n, p.width);
-    int64_t most = wf_max_i64(1, p.m / CHUNK); /* chunks that are worth packing a panel for */
+    int64_t most = wf_max_i64(1, p.m / CHUNK);
     int64_t want = wf_ceil_div(UNITS, p.panels * p.items);
     p.rows = wf_ceil_div(wf_ceil_div(p.m, wf_min_i64(most, want)), ROWS) * ROWS;
     p.chunks = wf_ceil_div(p.m, p.rows);
