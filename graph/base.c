@@ -46,16 +46,16 @@ const char *wf_status_name(wf_status s)
     return "unknown status";
 }
 
-enum { HUGE_PAGE = 1 << 21, HUGE_FROM = 1 << 20 }; /* bytes */
-
 void *wf_aligned_room(size_t bytes)
 {
     if (bytes > SIZE_MAX / 2) return NULL;
-    size_t align = bytes >= HUGE_FROM ? HUGE_PAGE : WF_ALIGN;
-    size_t room = (bytes + align) / align * align; /* at least one line */
-    void *p = aligned_alloc(align, room);
+    size_t align = bytes >= WF_HUGE_PAGE ? WF_HUGE_PAGE : WF_ALIGN;
+    size_t room = (bytes + WF_ALIGN) / WF_ALIGN * WF_ALIGN; /* at least one line */
+    void *p = NULL;
+    if (posix_memalign(&p, align, room)) return NULL;
 #ifdef MADV_HUGEPAGE
-    if (p && align == HUGE_PAGE) madvise(p, room, MADV_HUGEPAGE); /* if not, then not */
+    size_t whole = bytes / WF_HUGE_PAGE * WF_HUGE_PAGE;
+    if (whole) madvise(p, whole, MADV_HUGEPAGE); /* if not, then not */
 #endif
     return p;
 }

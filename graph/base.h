@@ -5,7 +5,8 @@
 #include <stdarg.h>
 #include <weft/weft.h>
 
-#define WF_ALIGN 64
+#define WF_ALIGN     64
+#define WF_HUGE_PAGE ((size_t)1 << 21)
 
 /* Record one line as wf_error() of this thread; returns s. The text must say what, where, and what
  * was expected. */
@@ -20,7 +21,7 @@ void *wf_arena_alloc(wf_arena *a, size_t bytes); /* zeroed, 64-byte aligned; NUL
 char *wf_arena_text(wf_arena *a, const char *format, ...) WF_PRINTF(2, 3);
 void wf_arena_free(wf_arena *a);
 
-/* 64-byte aligned, large ones in huge pages; free() it. NULL: out of memory. */
+/* 64-byte aligned, in huge pages as far as it fills them; free() it. NULL: out of memory. */
 void *wf_aligned_alloc(size_t bytes); /* zeroed */
 void *wf_aligned_room(size_t bytes);  /* not zeroed: not even touched */
 

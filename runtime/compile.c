@@ -122,7 +122,10 @@ static bool build(wf_program *p)
     bool ok = lay_out(p, order, n) && wf_program_plan(p);
     free(order);
     if (!ok) return false;
-    p->scratch = wf_aligned_alloc(p->scratch_bytes * (size_t)wf_pool_threads(p->rt->pool));
+    size_t scratch = p->scratch_bytes * (size_t)wf_pool_threads(p->rt->pool);
+    if (scratch > WF_HUGE_PAGE / 4) /* kernels walk over it all the time */
+        scratch = (scratch + WF_HUGE_PAGE - 1) / WF_HUGE_PAGE * WF_HUGE_PAGE;
+    p->scratch = wf_aligned_room(scratch);
     p->is_stale = true;
     return p->scratch || no_memory();
 }
