@@ -39,7 +39,14 @@ static void assign_run(const wf_call *c, int64_t lo, int64_t hi)
 
 void wf_assign(wf_node *leaf, wf_node *value)
 {
-    wf_apply2(&wf_op_assign, NULL, leaf, value);
+    wf_graph *g = wf_graph_of(leaf);
+    wf_node *y = wf_apply2(&wf_op_assign, NULL, leaf, value);
+    for (int i = 0; i < g->n_effects && !wf_is_poison(y); i++)
+        if (g->effects[i] != y && g->effects[i]->op == &wf_op_assign &&
+            g->effects[i]->in[0] == leaf) {
+            wf_fail(y, "%s is assigned twice in one run", leaf->name);
+            return;
+        }
 }
 
 const wf_op wf_op_assign = {

@@ -2,6 +2,7 @@
 #include "passes/passes.h"
 
 #include "autograd/autograd.h"
+#include "ops/ops.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,10 +101,37 @@ static bool run_all(wf_graph *g, const wf_pass *const *passes, const wf_pass_opt
     return true;
 }
 
+/* Fusions may drop values in the middle that a gradient is asked for, and leave ops behind that can
+ * be differentiated only once. Such requests are met on the plain graph: those by anything but a
+ * leaf, and those of a loss that holds a gradient itself. */
+static bool needs_plain_graph(wf_graph *g)
+{
+    int n;
+    wf_node **order = wf_walk(g, &n);
+    char *holds = calloc((size_t)g->n_nodes + 1, 1);
+    bool found = false;
+    if (!holds) wf_graph_fail(g, WF_ENOMEM, "out of memory while compiling");
+    for (int i = 0; order && holds && i < n; i++) {
+        const wf_node *y = order[i];
+        bool is_request = y->op == &wf_op_gradient;
+        for (int j = 0; j < y->n_in; j++) holds[y->id] |= holds[y->in[j]->id];
+        const wf_op *x = is_request ? y->in[1]->op : NULL;
+        bool is_leaf = x == &wf_op_param || x == &wf_op_input || x == &wf_op_state;
+        if (is_request && (!is_leaf || holds[y->in[0]->id])) found = true;
+        if (y->op == &wf_op_minimize && holds[y->id]) found = true;
+        if (is_request) holds[y->id] = 1;
+    }
+    free(order);
+    free(holds);
+    return found;
+}
+
 bool wf_optimize(wf_graph *g, wf_pass_options *o)
 {
+    static const wf_pass *const plain[] = {&wf_pass_backward, NULL};
     dump(g, o, "before");
     if (o->forward_only && !run_all(g, inference, o)) return false;
+    if (needs_plain_graph(g) && !run_all(g, plain, o)) return false;
     if (!run_all(g, before_gradient, o) || !run_all(g, o->extra, o)) return false;
     if (!run_all(g, gradient, o)) return false;
     o->nodes_differentiated = wf_graph_size(g);

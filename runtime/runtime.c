@@ -64,7 +64,7 @@ wf_runtime *wf_runtime_new(const wf_runtime_options *options)
     bool ok = select_isa(getenv("WF_ISA")) && read_kernels(rt);
     ok = ok && (rt->topo = wf_topo_new());
     int threads = ok ? count_threads(rt, o.threads) : -1;
-    bool pin = !o.no_pinning && threads <= wf_topo_cores(rt->topo);
+    bool pin = ok && !o.no_pinning && threads <= wf_topo_cores(rt->topo);
     ok = ok && threads > 0 && (rt->pool = wf_pool_new(threads, pin ? rt->topo : NULL));
     ok = ok && (!trace || !*trace || (rt->trace = wf_trace_new(trace)));
     if (ok) return rt;

@@ -409,3 +409,35 @@ Test(autograd, one_graph_for_two_sizes_equals_two_graphs)
     end(&a);
     end(&b);
 }
+
+/* Passes merge and drop values in the middle; a gradient by one of them is met before. */
+Test(autograd, a_gradient_by_a_value_in_the_middle_is_that_of_the_declared_graph)
+{
+    model m = begin();
+    wf_node *x = wf_input(m.g, "x", WF_F32, WF_SHAPE(N));
+    wf_node *a = wf_exp(x), *b = wf_exp(x), *c = wf_scale(x, 1), *d = wf_neg(x);
+    wf_node *loss = sum(wf_add(wf_add(wf_scale(a, 2), wf_scale(b, 3)),
+                               wf_add(wf_add(c, wf_scale(x, 3)), wf_scale(wf_neg(d), 2))));
+    wf_output(loss, "loss");
+    wf_output(wf_gradient(loss, a), "a");
+    wf_output(wf_gradient(loss, c), "c");
+    wf_output(wf_gradient(loss, d), "d");
+    compile(&m);
+    bind(&m, "x", points, sizeof points);
+    run(&m);
+    expect_near("one of two equal values", &m, "a", N, (const double[N]){2, 2, 2, 2, 2, 2});
+    expect_near("a value that is its input", &m, "c", N, (const double[N]){1, 1, 1, 1, 1, 1});
+    expect_near("inside a double negation", &m, "d", N, (const double[N]){-2, -2, -2, -2, -2, -2});
+    end(&m);
+}
+
+Test(autograd, a_leaf_is_assigned_once)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *p = wf_param(g, "p", WF_SHAPE(2), (wf_role){0}, (wf_init){0});
+    wf_assign(p, wf_shift(p, 1));
+    wf_assign(p, wf_shift(p, 2));
+    cr_expect_eq(wf_graph_check(g), WF_EMODEL);
+    cr_expect(strstr(wf_error(), "assigned twice"), "%s", wf_error());
+    wf_graph_free(g);
+}

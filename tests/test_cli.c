@@ -187,6 +187,16 @@ Test(cli, bad_files_are_one_line_and_exit_1)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) expect_wrong(&cases[i]);
 }
 
+Test(cli, a_bad_environment_is_one_line)
+{
+    const char *wrongs[][2] = {{"WF_ISA", "bogus"}, {"WF_KERNELS", "fast"}, {"WF_THREADS", "0"}};
+    for (int i = 0; i < 3; i++) {
+        setenv(wrongs[i][0], wrongs[i][1], 1);
+        expect_wrong(&(wrong){TRAIN "--text text.txt --threads 0", 1, wrongs[i][0]});
+        unsetenv(wrongs[i][0]);
+    }
+}
+
 Test(cli, help_and_version_are_exit_0)
 {
     const wrong cases[] = {
