@@ -8,14 +8,21 @@
 #include <sys/mman.h>
 
 static _Thread_local char error_text[256];
+static _Thread_local wf_status error_status;
 
 const char *wf_error(void)
 {
     return error_text;
 }
 
+wf_status wf_error_status(void)
+{
+    return error_status;
+}
+
 wf_status wf_error_set(wf_status s, const char *format, ...)
 {
+    error_status = s;
     va_list ap;
     va_start(ap, format);
     vsnprintf(error_text, sizeof error_text, format, ap);

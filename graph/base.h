@@ -11,6 +11,7 @@
 /* Record one line as wf_error() of this thread; returns s. The text must say what, where, and what
  * was expected. */
 wf_status wf_error_set(wf_status s, const char *format, ...) WF_PRINTF(2, 3);
+wf_status wf_error_status(void); /* of the last wf_error_set() of this thread */
 
 /* Memory that is freed as a whole. Pointers stay valid until then. */
 typedef struct wf_arena {

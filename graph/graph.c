@@ -136,11 +136,19 @@ static wf_node *birth(wf_graph *g, const wf_op *op, const void *attr, int n_in, 
 /* No tensor is empty: kernels and the planner need not think of it. */
 static bool has_sizes(wf_node *y)
 {
+    const int64_t most = (int64_t)1 << 48; /* values: bytes and sums of bytes stay in 64 bits */
     char text[80];
-    for (int i = 0; i < y->shape.rank; i++)
-        if (y->shape.dim[i] < 1 && !wf_is_symbol(y->shape.dim[i]))
+    int64_t n = 1;
+    for (int i = 0; i < y->shape.rank; i++) {
+        if (wf_is_symbol(y->shape.dim[i])) continue;
+        if (y->shape.dim[i] < 1)
             return wf_fail(y, "sizes must be positive, got %s",
                            wf_shape_text(&y->shape, text, sizeof text));
+        if (y->shape.dim[i] > most / n)
+            return wf_fail(y, "more than 2^48 values, %s",
+                           wf_shape_text(&y->shape, text, sizeof text));
+        n *= y->shape.dim[i];
+    }
     return true;
 }
 

@@ -134,10 +134,23 @@ static bool is_read(match *m, const wf_node *n)
     return is_softmax(m, weights) || is_relu2(m, weights);
 }
 
+static bool apart(int64_t a, int64_t n, int64_t b, int64_t m)
+{
+    return a + n <= b || b + m <= a;
+}
+
+/* Is every column of P in exactly one of u, v, z? gau_grad writes each of them once. */
+static bool is_partition(const wf_gau_attr *a, int64_t width)
+{
+    return width == 2 * a->e + a->s && apart(a->u, a->e, a->v, a->e) &&
+           apart(a->u, a->e, a->z, a->s) && apart(a->v, a->e, a->z, a->s);
+}
+
 static bool fits(const match *m)
 {
     const wf_shape *p = &m->h->shape, *s = &m->span->shape;
     if (p->rank < 2 || s->rank != p->rank || s->dim[s->rank - 1] != 2) return false;
+    if (!is_partition(&m->attr, p->dim[p->rank - 1])) return false;
     for (int i = 0; i < p->rank - 1; i++)
         if (s->dim[i] != p->dim[i]) return false;
     return m->positions->shape.dim[0] == p->dim[p->rank - 2];

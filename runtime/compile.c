@@ -144,6 +144,7 @@ static bool optimize(wf_program *p, const wf_compile_options *o)
 static wf_status last_status(const wf_program *p)
 {
     wf_status s = p && p->g ? p->g->status : WF_OK;
+    if (s == WF_OK) s = wf_error_status();
     return s != WF_OK ? s : WF_EMODEL;
 }
 

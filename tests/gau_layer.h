@@ -14,6 +14,8 @@ typedef struct gau_layer {
     bool packed, causal;
     int64_t batch, time; /* packed: sequences, tokens */
     bool show_weights;   /* output "a": keeps the weights alive, so that nothing is fused */
+    int64_t spare;       /* columns of the slab that nobody reads */
+    bool twice;          /* u and v are the same columns */
     bool differentiate;  /* outputs "dx", "dwi", "dwo", "dgq", "dgk" of sum(y cos(1.3 column)) */
 } gau_layer;
 
@@ -50,13 +52,16 @@ static void gau_layer_build(wf_graph *g, const gau_layer *l)
     wf_node *span =
         l->packed ? wf_span_packed(ends, n, l->causal) : wf_span_padded(ends, n, l->causal);
     wf_node *positions = l->packed ? wf_positions(ends, n) : wf_iota(g, n);
-    wf_node *wi = wf_param(g, "wi", WF_SHAPE(d, 2 * e + s), role, normal);
+    int64_t width = 2 * e + s + l->spare;
+    wf_node *wi = wf_param(g, "wi", WF_SHAPE(d, width), role, normal);
     wf_node *wo = wf_param(g, "wo", WF_SHAPE(e, d), role, normal);
     wf_node *gq = wf_param(g, "gq", WF_SHAPE(s), role, one);
     wf_node *gk = wf_param(g, "gk", WF_SHAPE(s), role, one);
 
-    wf_node *part[3];
-    wf_split(wf_silu(wf_matmul(x, wi)), -1, 3, (int64_t[]){e, e, s}, part);
+    wf_node *h = wf_silu(wf_matmul(x, wi)), *part[3];
+    part[0] = wf_slice(h, -1, 0, e);
+    part[1] = wf_slice(h, -1, l->twice ? 0 : e, e);
+    part[2] = wf_slice(h, -1, 2 * e, s);
     wf_node *q = wf_rope(wf_mul(part[2], gq), positions, 10000);
     wf_node *k = wf_rope(wf_mul(part[2], gk), positions, 10000);
     wf_node *a = gau_weights(l, wf_scale(wf_matmul_t(q, k), 1 / sqrtf((float)s)), span);

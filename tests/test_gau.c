@@ -258,6 +258,32 @@ Test(gau, fused_equals_unfused_in_value_and_gradient, .timeout = 60)
         }
 }
 
+/* The backward kernel writes each column of the slab once. */
+Test(gau, is_fused_only_where_u_v_and_z_are_the_whole_slab)
+{
+    static const int32_t lengths[] = {30, 7};
+    static const char *const names[] = {"y", "dx", "dwi"};
+    gau_layer l = {
+        .d = 8, .e = 16, .s = 4, .norm = "softmax", .batch = 2, .time = 30, .differentiate = true};
+    float *x = random_x(60 * 8);
+    for (int i = 0; i < 2; i++) {
+        l.spare = i == 0 ? 3 : 0;
+        l.twice = i == 1;
+        int64_t sizes[] = {60 * 8, 60 * 8, 8 * (36 + l.spare)};
+        trial a = compile(&l, "", 1), b = compile(&l, "-fuse_gau", 1);
+        run(&a, &l, x, lengths);
+        run(&b, &l, x, lengths);
+        cr_expect_not(is_fused(&a), "variant %d", i);
+        for (int k = 0; k < 3; k++) {
+            double d = distance(read_output(&a, names[k]), read_output(&b, names[k]), sizes[k]);
+            cr_expect(d < 1e-5, "variant %d: %s differs by %g", i, names[k], d);
+        }
+        end(&a);
+        end(&b);
+    }
+    free(x);
+}
+
 Test(gau, has_the_same_bits_for_any_number_of_threads)
 {
     static const int32_t offsets[] = {0, 300, 400, 520};

@@ -159,3 +159,13 @@ Test(graph, a_gradient_that_does_not_exist_is_a_builder_error)
     wf_gradient(x, x);
     expect_mistake(g, "gradient", "");
 }
+
+Test(graph, sizes_beyond_memory_are_told_before_the_run)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *a = wf_input(g, "a", WF_F32, WF_SHAPE(INT64_C(1) << 31, 1));
+    wf_matmul_t(a, a);
+    cr_expect_eq(wf_graph_check(g), WF_EMODEL);
+    cr_expect(strstr(wf_error(), "more than 2^48 values"), "%s", wf_error());
+    wf_graph_free(g);
+}
