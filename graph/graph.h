@@ -69,6 +69,12 @@ wf_node **wf_walk(wf_graph *g, int *n);
 wf_node *wf_resolve(wf_node *n); /* follow replacements */
 void wf_replace(wf_node *old, wf_node *by);
 void wf_remove_effect(wf_node *n);
+/* The node whose memory n shares: follows views to their origin. */
+static inline wf_node *wf_origin(const wf_node *n)
+{
+    while (n->op->traits & WF_VIEW) n = n->in[0];
+    return (wf_node *)n;
+}
 
 /* Invariants (verify.c): false after wf_graph_fail with the pass's name. */
 bool wf_verify(wf_graph *g, const char *after);

@@ -12,8 +12,7 @@ enum { ORDER, FATE, REPLACEMENT };
 
 static const double rate = 0.15, kept = 0.135, masked = 0.12;
 
-/* ---- random numbers: SplitMix64 (Steele, Lea, Flood 2014), its counter hashed part by part ----
- */
+/* ---- random numbers: SplitMix64 (Steele, Lea, Flood 2014), its counter hashed by parts ---- */
 
 static uint64_t mix(uint64_t x)
 {

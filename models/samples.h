@@ -11,8 +11,7 @@ enum { WF_SAMPLES = 5, WF_SAMPLE_LEN = 26, WF_SAMPLE_TOKENS = WF_SAMPLES * WF_SA
 typedef struct wf_samples {
     int64_t n_rows, n_tokens, n_picks;
     int32_t ids[WF_SAMPLE_TOKENS], offsets[WF_SAMPLES + 1], picks[WF_SAMPLE_TOKENS];
-    int32_t truth[WF_SAMPLE_TOKENS], before[WF_SAMPLE_TOKENS],
-        after[WF_SAMPLE_TOKENS]; /* of picks */
+    int32_t truth[WF_SAMPLE_TOKENS], before[WF_SAMPLE_TOKENS], after[WF_SAMPLE_TOKENS]; /* picks' */
 } wf_samples;
 
 /* Lines from all over the held-out ones, about every seventh token masked, always the same. */

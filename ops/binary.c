@@ -173,8 +173,7 @@ static int axpby_print(const void *attr, char *text, size_t size)
     return snprintf(text, size, "a=%.9g b=%.9g", (double)k->a, (double)k->b);
 }
 
-/* Both factors come from the exact 1 - t of a double: beta = 0.9f leaves 0.1 with all its digits.
- */
+/* Both factors come from the exact 1 - t of a double: beta = 0.9f leaves 0.1 to all digits. */
 wf_node *wf_lerp(wf_node *a, wf_node *b, float t)
 {
     wf_scalar_attr k = {.a = (float)(1 - (double)t), .b = t};

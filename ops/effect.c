@@ -72,18 +72,14 @@ static bool gradient_infer(wf_node *y)
     return true;
 }
 
-/* What n is to x, given that of its inputs: 0 nothing, 1 a differentiable function, 2 another one.
- */
-static char influence(const wf_node *n, const char *state, const wf_node **block)
+/* What n is to x, given that of its inputs: 0 nothing, 1 differentiable, 2 another function. */
+static char influence(const wf_node *n, const char *state)
 {
     char best = 0;
     for (int j = 0; j < n->n_in; j++) {
         char s = state[wf_resolve(n->in[j])->id];
         bool flows = n->op->grad && n->dtype == WF_F32; /* not through integers, a cast to them */
-        if (s == 1 && !flows && !(n->op->traits & WF_REQUEST)) {
-            if (!*block) *block = n;
-            s = 2;
-        }
+        if (s == 1 && !flows && !(n->op->traits & WF_REQUEST)) s = 2;
         if (s && best != 1) best = s;
     }
     return best;
@@ -91,21 +87,33 @@ static char influence(const wf_node *n, const char *state, const wf_node **block
 
 /* Mark all that x influences, by id. A second round is for passes, which leave nodes behind whose
  * inputs are younger than they are. */
-static const wf_node *mark(const wf_graph *g, const wf_node *x, char *state)
+static void mark(const wf_graph *g, const wf_node *x, char *state)
 {
-    const wf_node *block = NULL;
     state[x->id] = 1;
     for (bool changed = true; changed;) {
         changed = false;
         for (int i = 0; i < g->n_nodes; i++) {
             const wf_node *n = g->nodes[i];
-            char s = n == x ? 1 : influence(n, state, &block);
+            char s = n == x ? 1 : influence(n, state);
             if (s == state[n->id]) continue;
             state[n->id] = s;
             changed = true;
         }
     }
-    return block;
+}
+
+/* The op that stands in the way from n, which is 2, back to x. */
+static const wf_node *find_block(const wf_node *n, const char *state)
+{
+    for (;;) {
+        const wf_node *back = NULL;
+        for (int j = 0; j < n->n_in; j++) {
+            const wf_node *in = wf_resolve(n->in[j]);
+            if (state[in->id] == 1) return n;
+            if (state[in->id] == 2) back = in;
+        }
+        n = back;
+    }
 }
 
 static bool is_possible(const wf_node *loss, const wf_node *x, wf_node *y)
@@ -113,11 +121,12 @@ static bool is_possible(const wf_node *loss, const wf_node *x, wf_node *y)
     const wf_graph *g = loss->graph;
     char *state = calloc((size_t)g->n_nodes + 1, 1);
     if (!state) return true;
-    const wf_node *block = mark(g, x, state);
+    mark(g, x, state);
     char how = state[loss->id];
+    const wf_node *block = how == 2 ? find_block(loss, state) : NULL;
     free(state);
     if (how == 1) return true;
-    if (how == 2 && block)
+    if (block)
         return wf_fail(y, "%s%s%s has no gradient", block->op->name, block->name ? " " : "",
                        block->name ? block->name : "");
     return wf_fail(y, "the loss does not depend on %s", x->name ? x->name : x->op->name);

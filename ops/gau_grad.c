@@ -282,7 +282,7 @@ static void grad_run(const wf_call *c, int64_t lo, int64_t hi)
         }
 }
 
-static size_t wf_gau_work_bytes(const wf_node *y)
+static size_t grad_work(const wf_node *y)
 {
     wf_gau_shape g = wf_gau_shape_of(&y->in[0]->shape, y->attr);
     wf_gau_work w;
@@ -322,7 +322,7 @@ const wf_op wf_op_gau_grad = {
     .infer = grad_infer,
     .cost = grad_cost,
     .scratch = grad_scratch,
-    .work = wf_gau_work_bytes,
+    .work = grad_work,
     .units = grad_units,
     .run = grad_run,
 };

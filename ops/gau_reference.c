@@ -74,8 +74,7 @@ static void scores(const row_view *v, double *x)
     }
 }
 
-/* Weights before dropout, in place of the scores; relu^2 leaves the slope 2 max(s, 0) / len in x.
- */
+/* Weights before dropout into a, from the scores x (which may be a). */
 static void weigh(const row_view *v, const double *x, double *a)
 {
     double top = -INFINITY, sum = 0;

@@ -24,7 +24,7 @@ typedef struct row_block {
     float *x, *dx;    /* its tiles: scores -> weights; dA -> dS' */
     float *top, *sum; /* [64] of the columns */
     float *temp;      /* [64] */
-    float *mask;      /* [64][width] when there is dropout */
+    float *mask;      /* dropout: two tiles of 64 x 64 */
     float *turned;    /* transposed queries or dY: [max(s, 64 panels)][64] */
 } row_block;
 

@@ -25,6 +25,17 @@ static bool linear_infer(wf_node *y)
     return true;
 }
 
+/* The product and its program; what is only stored is no output. */
+static wf_cost linear_cost(const wf_node *y)
+{
+    const wf_linear_attr *a = y->attr;
+    wf_cost c = wf_matmul_cost(y);
+    double n = (double)wf_elements(&y->shape);
+    c.flops += a->program.n_instr * n;
+    if (a->program.n_stores) c.bytes += 4 * (a->program.n_stores - 1) * n;
+    return c;
+}
+
 static int64_t linear_units(const wf_call *c, int phase)
 {
     return wf_matmul_units(c, &((const wf_linear_attr *)c->attr)->product, phase);
@@ -58,9 +69,9 @@ static int linear_print(const void *attr, char *text, size_t size)
 }
 
 #define LINEAR                                                                                     \
-    .arity = -1, .attr_size = sizeof(wf_linear_attr), .infer = linear_infer,                       \
-    .cost = wf_matmul_cost, .scratch = linear_scratch, .work = linear_work, .units = linear_units, \
-    .run = linear_run, .print = linear_print
+    .arity = -1, .attr_size = sizeof(wf_linear_attr), .infer = linear_infer, .cost = linear_cost,  \
+    .scratch = linear_scratch, .work = linear_work, .units = linear_units, .run = linear_run,      \
+    .print = linear_print
 
 const wf_op wf_op_linear = {
     .name = "linear",

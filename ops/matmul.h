@@ -1,5 +1,4 @@
-/* What matmul.c and linear.c share: a product over tiles, with a program run on each finished one.
- */
+/* What matmul.c and linear.c share: a product over tiles, and a program on each finished one. */
 #ifndef WF_MATMUL_H
 #define WF_MATMUL_H
 

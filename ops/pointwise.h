@@ -27,20 +27,19 @@ typedef struct wf_pw {
     } store[WF_PW_STORES];
 } wf_pw;
 
-/* A block of the output that a program is run on: rows x cols (at most WF_PW_TILE / 2) at a row
- * distance of ld elements. */
+/* A block of the output that a program is run on, its place in the output seen as [all rows, last
+ * axis]. */
 typedef struct wf_pw_block {
-    int64_t row, col, rows,
-        cols;   /* place in the output seen as [all rows, cols of the last axis] */
-    float *out; /* its first element; NULL: the program only stores */
-    int64_t ld;
+    int64_t row, col, rows, cols; /* cols: at most WF_PW_TILE / 2 */
+    float *out;                   /* its first element: holds the kernel's result, */
+    int64_t ld;                   /* rows ld elements apart */
 } wf_pw_block;
 
 /* Floats of scratch that wf_pw_run_block needs. */
 int64_t wf_pw_scratch(const wf_pw *p);
-/* Epilogue of another kernel: run p on one block of c->out. in[] are the program's inputs (tensors
- * that broadcast to c->out's shape, last stride 0 or 1); an input whose data is NULL is the block's
- * own content, block->out. */
+/* Epilogue of another kernel: run p on one block of a result of this shape. in[] are the program's
+ * inputs (tensors that broadcast to the shape); one whose data is NULL is the block's own content,
+ * block->out. */
 void wf_pw_run_block(const wf_pw *p, const wf_tensor in[], const wf_shape *shape, bool reference,
                      const wf_pw_block *b, float *scratch);
 

@@ -356,7 +356,7 @@ size_t wf_matmul_scratch(const wf_node *y, const wf_matmul_attr *a, const wf_pw 
     return (size_t)lay_out(&r, &p, program, NULL) * sizeof(float);
 }
 
-/* Units and inner size do not matter to the executor: units() has the last word. */
+/* Of the product; units() has the last word on units. */
 wf_cost wf_matmul_cost(const wf_node *y)
 {
     const wf_matmul_attr *a = y->attr; /* wf_linear_attr begins with it */

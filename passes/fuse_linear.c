@@ -11,17 +11,11 @@
 
 #include <string.h>
 
-static const wf_node *base_of(const wf_node *n)
-{
-    while (n->op->traits & WF_VIEW) n = n->in[0];
-    return n;
-}
-
 /* Updates must not wait for each other: one that reads stored tensors through its product would. */
 static bool reads_stored(const wf_node *product)
 {
     for (int i = 0; i < 2; i++) {
-        const wf_op *op = base_of(product->in[i])->op;
+        const wf_op *op = wf_origin(product->in[i])->op;
         if (op == &wf_op_param || op == &wf_op_state) return true;
     }
     return false;

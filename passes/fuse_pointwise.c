@@ -107,17 +107,11 @@ static bool stores_to(const wf_node *n, const wf_node *leaf)
     return false;
 }
 
-static const wf_node *base_of(const wf_node *n)
-{
-    while (n->op->traits & WF_VIEW) n = n->in[0];
-    return n;
-}
-
 /* Does f read a tensor that another effect e overwrites? Then f must run first. */
 static bool reads_from(const wf_node *f, const wf_node *e)
 {
     for (int i = f->op == &wf_op_assign; f != e && i < f->n_in; i++)
-        if (stores_to(e, base_of(f->in[i]))) return true;
+        if (stores_to(e, wf_origin(f->in[i]))) return true;
     return false;
 }
 
@@ -128,7 +122,7 @@ static bool reads_elsewhere(const wf_node *n)
     for (int s = 0; s < p->n_stores; s++) {
         const wf_node *leaf = n->in[p->store[s].input];
         for (int i = 0; i < n->n_in; i++)
-            if (n->in[i] != leaf && base_of(n->in[i]) == leaf) return true;
+            if (n->in[i] != leaf && wf_origin(n->in[i]) == leaf) return true;
     }
     return false;
 }

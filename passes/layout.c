@@ -35,12 +35,6 @@ static bool is_plain(const wf_node *x)
     return wf_layout_of(x, &t) && wf_is_contiguous(&t);
 }
 
-static const wf_node *base_of(const wf_node *n)
-{
-    while (n->op->traits & WF_VIEW) n = n->in[0];
-    return n;
-}
-
 static wf_node *layout(wf_node *n)
 {
     wf_tensor t;
@@ -49,7 +43,7 @@ static wf_node *layout(wf_node *n)
     for (int i = 0; i < n->n_in; i++)
         if (view || (!(n->op->traits & WF_STRIDED) && !is_plain(n->in[i])))
             n->in[i] = wf_apply1(&wf_op_copy, NULL, n->in[i]);
-    if (n->op == &wf_op_assign && (base_of(n->in[1])->op->traits & WF_LEAF))
+    if (n->op == &wf_op_assign && (wf_origin(n->in[1])->op->traits & WF_LEAF))
         n->in[1] = wf_apply1(&wf_op_copy, NULL, n->in[1]); /* two may trade values */
     return NULL;
 }
@@ -58,7 +52,7 @@ static bool layout_outputs(wf_graph *g)
 {
     for (int i = 0; i < g->n_outputs; i++) {
         wf_node *x = g->outputs[i].node;
-        if ((base_of(x)->op->traits & WF_LEAF) || !is_plain(x))
+        if ((wf_origin(x)->op->traits & WF_LEAF) || !is_plain(x))
             g->outputs[i].node = wf_apply1(&wf_op_copy, NULL, x);
     }
     return false;

@@ -10,8 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Below this much work (nanoseconds, guessed from cost) a second thread costs more than it brings.
- */
+/* Below this much work (nanoseconds, by cost) a second thread costs more than it brings. */
 enum { ALONE_NS = 6000, FLOPS_PER_NS = 20, BYTES_PER_NS = 10 };
 
 static bool no_memory(void)

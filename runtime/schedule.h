@@ -8,13 +8,6 @@
  * all other readers of the old value before it. malloc'ed; NULL: the graph tells why. */
 wf_node **wf_schedule(wf_graph *g, int *n);
 
-/* The node whose memory n shares: follows views to their origin. */
-static inline wf_node *wf_origin(wf_node *n)
-{
-    while (n->op->traits & WF_VIEW) n = n->in[0];
-    return n;
-}
-
 /* Does effect n write into the memory of leaf? */
 bool wf_writes(const wf_node *n, const wf_node *leaf);
 

@@ -431,6 +431,17 @@ Test(autograd, a_gradient_by_a_value_in_the_middle_is_that_of_the_declared_graph
     end(&m);
 }
 
+Test(autograd, a_blocked_gradient_names_the_op_in_the_way)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *x = wf_input(g, "x", WF_F32, WF_SHAPE(N));
+    wf_less(x, wf_constant(g, 0)); /* leads nowhere */
+    wf_gradient(sum(wf_equal(x, wf_constant(g, 1))), x);
+    cr_expect_eq(wf_graph_check(g), WF_EMODEL);
+    cr_expect(strstr(wf_error(), "equal has no gradient"), "%s", wf_error());
+    wf_graph_free(g);
+}
+
 Test(autograd, a_leaf_is_assigned_once)
 {
     wf_graph *g = wf_graph_new();

@@ -154,8 +154,7 @@ Test(vec_rows, transpose_any_size)
     }
 }
 
-/* ---- random numbers ---------------------------------------------------------------------------
- */
+/* ---- random numbers ---- */
 
 /* One block, as the paper defines it. */
 static void philox_block(uint32_t c[4], uint64_t key)
@@ -243,8 +242,7 @@ Test(vec_rows, uniform_and_dropout_follow_the_bits)
     }
 }
 
-/* ---- choice -----------------------------------------------------------------------------------
- */
+/* ---- choice ---- */
 
 Test(vec_rows, a_level_is_chosen_by_name)
 {

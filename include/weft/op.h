@@ -115,8 +115,7 @@ struct wf_node {
     wf_node *forward; /* set while a pass replaces this node */
 };
 
-/* Make a node of op. attr may be NULL if attr_size is 0. Returns the poison node after a mistake.
- */
+/* Make a node of op. attr may be NULL if attr_size is 0. The poison node after a mistake. */
 WF_API wf_node *wf_apply(const wf_op *op, const void *attr, int n_in, wf_node *const in[]);
 
 /* Report a mistake at node y: "path: op: text". The first one of a graph wins. Returns false. */

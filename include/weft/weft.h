@@ -128,8 +128,7 @@ typedef enum wf_init_kind {
     WF_INIT_ZEROS,
     WF_INIT_CONSTANT,  /* a everywhere */
     WF_INIT_NORMAL,    /* standard deviation a */
-    WF_INIT_TRUNCATED, /* normal of deviation a, redrawn until within 2a; its own deviation is
-                          .8796a */
+    WF_INIT_TRUNCATED, /* normal, redrawn until within 2a; its own deviation is .8796a */
     WF_INIT_UNIFORM,   /* from a to b */
 } wf_init_kind;
 
@@ -236,8 +235,8 @@ WF_API wf_node *wf_log_softmax(wf_node *x);
 WF_API wf_node *wf_rms_norm(wf_node *x, float eps);
 /* (x - mean) / sqrt(var + eps) over the last axis */
 WF_API wf_node *wf_layer_norm(wf_node *x, float eps);
-WF_API wf_node *wf_dropout(wf_node *x,
-                           float rate); /* scaled by 1/(1-rate); identity in evaluation */
+/* Scaled by 1/(1-rate); the identity in evaluation. */
+WF_API wf_node *wf_dropout(wf_node *x, float rate);
 WF_API wf_node *wf_uniform(wf_graph *g, wf_shape shape); /* in [0,1), new numbers every run */
 WF_API wf_node *wf_normal(wf_graph *g, wf_shape shape);
 /* x w (+ b): declares <name>/w [k, n] and, if bias, <name>/b */
@@ -248,8 +247,8 @@ WF_API wf_node *wf_dense(wf_node *x, int64_t width, bool bias, wf_init init, con
  * 0 first, never falling, last <= t) tells where each starts. Tokens behind the last offset belong
  * to no sequence. A padded batch is [b, n] tokens with lengths [b] (int32).
  *
- * A span [..., n, 2] (int32) says which keys each query sees: from, to (exclusive). A query with an
- * empty span attends to nothing and gets zeros. */
+ * A span [..., n, 2] (int32) says which keys each query sees: from, to (exclusive), inside 0..n. A
+ * query with an empty span attends to nothing and gets zeros. */
 WF_API wf_node *wf_span_packed(wf_node *offsets, int64_t tokens, bool causal); /* [t, 2] */
 WF_API wf_node *wf_span_padded(wf_node *lengths, int64_t time, bool causal);   /* [b, n, 2] */
 WF_API wf_node *wf_positions(wf_node *offsets, int64_t tokens); /* [t]: place in its sequence */
