@@ -12,53 +12,41 @@
 enum { N_CHAINS = 12 };
 
 #define BEGIN(i) vec x##i = va + (float)i;
+#define STEP(i)  x##i = FMA(x##i, va, vb);
 #define END(i)   sum += x##i;
+#define SPLAT4(a)                                                                                  \
+    {                                                                                              \
+        a, a, a, a                                                                                 \
+    }
+
+/* vec, its splat and FMA(a, b, c) are the level's. */
+#define PROBE(NAME, VECTOR, SPLAT)                                                                 \
+    static float NAME(int64_t rounds, float a, float b)                                            \
+    {                                                                                              \
+        typedef VECTOR vec;                                                                        \
+        vec va = SPLAT(a), vb = SPLAT(b), sum = vb;                                                \
+        CHAINS(BEGIN)                                                                              \
+        for (int64_t i = 0; i < rounds; i++) {                                                     \
+            CHAINS(STEP)                                                                           \
+        }                                                                                          \
+        CHAINS(END)                                                                                \
+        return sum[0];                                                                             \
+    }
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-__attribute__((target("avx512f"))) static float run_avx512(int64_t rounds, float a, float b)
-{
-    typedef __m512 vec;
-    vec va = _mm512_set1_ps(a), vb = _mm512_set1_ps(b), sum = vb;
-    CHAINS(BEGIN)
-    for (int64_t i = 0; i < rounds; i++) {
-#define STEP(i) x##i = _mm512_fmadd_ps(x##i, va, vb);
-        CHAINS(STEP)
-#undef STEP
-    }
-    CHAINS(END)
-    return sum[0];
-}
-
-__attribute__((target("avx2,fma"))) static float run_avx2(int64_t rounds, float a, float b)
-{
-    typedef __m256 vec;
-    vec va = _mm256_set1_ps(a), vb = _mm256_set1_ps(b), sum = vb;
-    CHAINS(BEGIN)
-    for (int64_t i = 0; i < rounds; i++) {
-#define STEP(i) x##i = _mm256_fmadd_ps(x##i, va, vb);
-        CHAINS(STEP)
-#undef STEP
-    }
-    CHAINS(END)
-    return sum[0];
-}
+#define FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
+__attribute__((target("avx512f"))) PROBE(run_avx512, __m512, _mm512_set1_ps)
+#undef FMA
+#define FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
+    __attribute__((target("avx2,fma"))) PROBE(run_avx2, __m256, _mm256_set1_ps)
+#undef FMA
 #endif
 
-static float run_base(int64_t rounds, float a, float b)
-{
-    typedef float vec __attribute__((vector_size(16)));
-    vec va = {a, a, a, a}, vb = {b, b, b, b}, sum = vb;
-    CHAINS(BEGIN)
-    for (int64_t i = 0; i < rounds; i++) {
-#define STEP(i) x##i = x##i * va + vb;
-        CHAINS(STEP)
-#undef STEP
-    }
-    CHAINS(END)
-    return sum[0];
-}
+        typedef float four __attribute__((vector_size(16)));
+#define FMA(a, b, c) ((a) * (b) + (c))
+PROBE(run_base, four, SPLAT4)
 
 const wf_fma *wf_fma_find(const char *isa)
 {

@@ -16,6 +16,15 @@ bool wf_pretrain_fail(const wf_pretrain *p)
     return wf_complain(p->command.name, "%s", wf_error());
 }
 
+bool wf_pretrain_complain_of(const wf_pretrain *p, const char *what)
+{
+    char kept[80] = "nothing was saved";
+    if (p->saved >= 0)
+        snprintf(kept, sizeof kept, "the checkpoint of step %lld stays", (long long)p->saved);
+    return wf_complain(p->command.name, "step %lld: %s; %s (try a smaller --lr, or --clip 1)",
+                       (long long)p->step, what, kept);
+}
+
 /* ---- before the first step ---- */
 
 static bool check_folder(wf_pretrain *p)

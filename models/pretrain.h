@@ -53,6 +53,8 @@ typedef struct wf_pretrain {
 
 /* One line on stderr; returns false, as all of these do after one. */
 bool wf_pretrain_fail(const wf_pretrain *p);
+/* A run gone wild: what is wrong, at which step, and what is kept. */
+bool wf_pretrain_complain_of(const wf_pretrain *p, const char *what);
 
 /* ---- pretrain_save.c ---- */
 

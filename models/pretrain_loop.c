@@ -7,12 +7,8 @@ enum { EVALUATION_BATCHES = 32 };
 
 static bool complain_of_loss(const wf_pretrain *p, double loss)
 {
-    char kept[80] = "nothing was saved";
-    if (p->saved >= 0)
-        snprintf(kept, sizeof kept, "the checkpoint of step %lld stays", (long long)p->saved);
-    return wf_complain(p->command.name,
-                       "step %lld: the loss is %s; %s (try a smaller --lr, or --clip 1)",
-                       (long long)p->step, isnan(loss) ? "not a number" : "infinite", kept);
+    return wf_pretrain_complain_of(p, isnan(loss) ? "the loss is not a number"
+                                                  : "the loss is infinite");
 }
 
 /* JSON has no infinity: only finite numbers may be logged. */

@@ -109,9 +109,10 @@ bool wf_pretrain_end(wf_pretrain *p)
                (long long)p->data.dropped);
     printf("Saved in %s after step %lld: model.safetensors, vocab.txt, config.json, loss.png, "
            "checkpoint.safetensors\n"
-           "  to go on     the same command with --resume and more --steps\n"
+           "  to go on     the same command with --resume%s%s\n"
            "  to try it    weft gau fill --model %s \"...[MASK]...\"\n",
-           p->o->out, (long long)p->step, p->o->out);
+           p->o->out, (long long)p->step, p->o->overwrite ? " instead of --overwrite" : "",
+           p->step >= p->o->steps ? " and more --steps" : "", p->o->out);
     wf_pretrain_log(p, "end", "\"step\": %lld, \"dropped\": %lld", (long long)p->step,
                     (long long)p->data.dropped);
     bool ok = !p->log || !ferror(p->log);

@@ -161,10 +161,7 @@ static bool save_beside(wf_pretrain *p)
 bool wf_pretrain_save(wf_pretrain *p)
 {
     if (!has_finite_weights(p->store))
-        return wf_complain(p->command.name,
-                           "step %lld: weights are no longer finite; nothing was saved (try a "
-                           "smaller --lr, or --clip 1)",
-                           (long long)p->step);
+        return wf_pretrain_complain_of(p, "weights are no longer finite");
     if (note_progress(p) != WF_OK || wf_store_save(p->store, p->checkpoint, NULL) != WF_OK)
         return wf_pretrain_fail(p);
     p->saved = p->step;
