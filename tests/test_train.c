@@ -76,12 +76,9 @@ static float step(run *r, const wf_store *golden, int t)
     return wf_scalar(r->p, "loss");
 }
 
-/* AdamW's weights agree to 1e-4 everywhere. Lion takes signs: where an interpolated momentum is
- * nothing but rounding error, two exact implementations part by 2 lr. Few weights may do so. */
+/* Lion takes signs: tests/golden/gau_train.py sees to it that no momentum is rounding error. */
 static void compare_weights(const run *r, const wf_store *golden, const char *prefix)
 {
-    int64_t all = 0, apart = 0;
-    double worst = 0;
     for (int i = 0; i < wf_store_count(golden); i++) {
         const char *name = wf_store_name(golden, i);
         wf_shape s;
@@ -92,17 +89,11 @@ static void compare_weights(const run *r, const wf_store *golden, const char *pr
         const float *got = wf_store_data(r->store, name + 6, NULL, NULL);
         int64_t n = 1;
         for (int a = 0; a < s.rank; a++) n *= s.dim[a];
-        for (int64_t k = 0; k < n; k++) {
-            double d = fabs((double)got[k] - (double)want[k]);
-            worst = fmax(worst, d);
-            apart += d > 1e-4;
-        }
-        all += n;
+        int64_t apart = 0;
+        for (int64_t k = 0; k < n; k++) apart += !(fabs((double)got[k] - (double)want[k]) <= 1e-4);
+        cr_expect_eq(apart, 0, "%s: %lld of %lld weights are apart", key, (long long)apart,
+                     (long long)n);
     }
-    bool is_sign = !strcmp(prefix, "lion/relu2"); /* the only one where it happens */
-    cr_expect(apart <= (is_sign ? all / 1000 : 0), "%s: %lld of %lld weights are apart, worst %g",
-              prefix, (long long)apart, (long long)all, worst);
-    cr_expect(worst <= (is_sign ? 2.1e-3 : 1e-4), "%s: worst weight differs by %g", prefix, worst);
 }
 
 static void follow(const char *prefix, const wf_gau_config *c, const wf_optimizer *o,
@@ -217,13 +208,19 @@ Test(train, gau_alpha_has_98_tensors_and_96517632_parameters, .timeout = 60)
         int64_t n = 1;
         for (int a = 0; a < s.rank; a++) n *= s.dim[a];
         total += n;
-        if (s.rank != 2 || s.dim[0] == 2) continue;
+        if (strstr(name, "gamma")) {
+            int64_t others = 0;
+            for (int64_t k = 0; k < n; k++) others += w[k] != 1;
+            cr_expect_eq(others, 0, "%s: %lld are not 1", name, (long long)others);
+            continue;
+        }
         double sum = 0, most = 0, want = strstr(name, "o_dense") ? 0.008846 : 0.012510;
+        double error = s.dim[0] == 2 ? 0.06 : 0.02; /* so few draws stray by 0.016 */
         for (int64_t k = 0; k < n; k++) {
             sum += (double)w[k] * (double)w[k];
             most = fmax(most, fabs((double)w[k]));
         }
-        cr_expect_float_eq(sqrt(sum / (double)n), want, 0.02 * want, "%s: deviation %g", name,
+        cr_expect_float_eq(sqrt(sum / (double)n), want, error * want, "%s: deviation %g", name,
                            sqrt(sum / (double)n));
         cr_expect_leq(most, 2 * 1.13684723 * want * 1.0001, "%s: largest weight %g", name, most);
     }

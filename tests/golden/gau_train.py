@@ -2,6 +2,10 @@
 
 Fixed weights, batches and picks; dropout 0; padded sequences with a mask. Weft trains the same
 model on the same tokens as a packed batch. Needs torch, numpy and safetensors.
+
+Lion takes signs, so a weight whose interpolated momentum is nothing but rounding error would go one
+way or the other by chance. Batches are drawn until there is no such weight: every interpolated
+momentum is larger than MARGIN times the largest rounding error in its tensor.
 """
 import math
 
@@ -12,6 +16,7 @@ from safetensors.torch import save_file
 D, E, S, V, LAYERS, STEPS = 24, 48, 8, 100, 2, 20
 LENGTHS = [24, 17, 9, 21]
 PICKS = 12
+MARGIN = 1
 
 
 def rms(x):
@@ -45,12 +50,63 @@ def forward(w, ids, mask, norm):
     return x
 
 
-def lion(w, g, state, lr, b1=0.9, b2=0.99, wd=0.01):
+def gradients(w, batch, mask, norm):
+    ids, picks, labels = (a.long() for a in batch)
+    padded = torch.zeros(mask.shape, dtype=torch.long)
+    padded[mask] = ids
+    x = forward(w, padded, mask, norm)[mask][picks]
+    loss = F.cross_entropy(x @ w["embeddings/word_embeddings"].T, labels, ignore_index=-1)
+    return loss.item(), dict(zip(w, torch.autograd.grad(loss, list(w.values()))))
+
+
+def interpolate(g, state, b1=0.9):
+    return {k: b1 * state[k] + (1 - b1) * g[k] for k in g}
+
+
+@torch.no_grad()
+def lion(w, g, state, lr, b2=0.99, wd=0.01):
+    c = interpolate(g, state)
     for k in w:
-        m = state.setdefault(k, torch.zeros_like(w[k]))
-        c = b1 * m + (1 - b1) * g[k]
-        w[k] = w[k] * (1 - lr * wd) - lr * c.sign()
-        state[k] = b2 * m + (1 - b2) * g[k]
+        w[k].mul_(1 - lr * wd).sub_(lr * c[k].sign())
+        state[k] = b2 * state[k] + (1 - b2) * g[k]
+
+
+def begin(start, dtype=torch.float32):
+    w = {k: v.detach().to(dtype, copy=True).requires_grad_() for k, v in start.items()}
+    return w, {k: torch.zeros_like(v) for k, v in w.items()}
+
+
+def margin(c32, c64):
+    """The least |c| by the largest rounding error of its tensor; exact zeros have none."""
+    return min((c64[k][c64[k] != 0].abs().min() / (c32[k] - c64[k]).abs().max()).item()
+               for k in c64)
+
+
+def draw():
+    batch = (torch.randint(1, V, (sum(LENGTHS),), dtype=torch.int32),
+             torch.randperm(sum(LENGTHS))[:PICKS].int(),
+             torch.randint(1, V, (PICKS,), dtype=torch.int32))
+    batch[2][-1] = -1
+    return batch
+
+
+def choose_batches(start, mask):
+    norms = ("softmax_plus", "relu2")
+    runs = [(norm, begin(start), begin(start, torch.float64)) for norm in norms]
+    chosen, drawn = [], 0
+    while len(chosen) < STEPS:
+        batch, least, drawn = draw(), math.inf, drawn + 1
+        for norm, *both in runs:
+            g = [gradients(w, batch, mask, norm)[1] for w, _ in both]
+            least = min(least, margin(*(interpolate(g[i], both[i][1]) for i in range(2))))
+        if least < MARGIN:
+            continue
+        for norm, *both in runs:
+            for w, state in both:
+                lion(w, gradients(w, batch, mask, norm)[1], state, 1e-3)
+        chosen.append(batch)
+        print("step", len(chosen), "margin", least, "batches drawn", drawn)
+    return chosen
 
 
 def main():
@@ -63,36 +119,26 @@ def main():
         start[p + "q_scaleoffset/gamma"] = 1 + 0.2 * torch.randn(S)
         start[p + "k_scaleoffset/gamma"] = 1 + 0.2 * torch.randn(S)
         start[p + "o_dense/kernel"] = torch.randn(E, D) * 0.3
-    n, total = max(LENGTHS), sum(LENGTHS)
-    mask = torch.arange(n)[None] < torch.tensor(LENGTHS)[:, None]
-    ids = torch.randint(1, V, (STEPS, total), dtype=torch.int32)
-    picks = torch.stack([torch.randperm(total)[:PICKS] for _ in range(STEPS)]).int()
-    labels = torch.randint(1, V, (STEPS, PICKS), dtype=torch.int32)
-    labels[:, -1] = -1
+    mask = torch.arange(max(LENGTHS))[None] < torch.tensor(LENGTHS)[:, None]
+    batches = choose_batches(start, mask)
+    ids, picks, labels = (torch.stack(a) for a in zip(*batches))
     out = {"start/" + k: v for k, v in start.items()}
     out |= {"ids": ids, "picks": picks, "labels": labels,
             "offsets": torch.tensor([0] + LENGTHS).cumsum(0).int()}
     for name, norm in (("lion", "softmax_plus"), ("adamw", "softmax_plus"), ("lion", "relu2")):
-        w = {k: v.clone() for k, v in start.items()}
-        state, losses = {}, []
-        params = [v.requires_grad_() for v in w.values()]
-        adam = torch.optim.AdamW(params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
-        for t in range(STEPS):
-            padded = torch.zeros(len(LENGTHS), n, dtype=torch.long)
-            padded[mask] = ids[t].long()
-            x = forward(w, padded, mask, norm)[mask][picks[t].long()]
-            loss = F.cross_entropy(x @ w["embeddings/word_embeddings"].T, labels[t].long(),
-                                   ignore_index=-1)
-            losses.append(loss.item())
-            grads = torch.autograd.grad(loss, list(w.values()))
+        w, state = begin(start)
+        adam = torch.optim.AdamW(w.values(), lr=1e-3, betas=(0.9, 0.999), eps=1e-8,
+                                 weight_decay=0.01)
+        losses = []
+        for batch in batches:
+            loss, g = gradients(w, batch, mask, norm)
+            losses.append(loss)
             if name == "lion":
-                with torch.no_grad():
-                    lion(w, dict(zip(w, grads)), state, 1e-3)
-                w = {k: v.requires_grad_() for k, v in w.items()}
-            else:
-                for p, g in zip(params, grads):
-                    p.grad = g
-                adam.step()
+                lion(w, g, state, 1e-3)
+                continue
+            for k in w:
+                w[k].grad = g[k]
+            adam.step()
         out[f"{name}/{norm}/losses"] = torch.tensor(losses)
         out |= {f"{name}/{norm}/{k}": v.detach().clone() for k, v in w.items()}
         print(name, norm, losses[0], losses[-1])
