@@ -5,58 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "gau_layer.h"
-
-typedef struct trial {
-    wf_graph *g;
-    wf_store *store;
-    wf_runtime *rt;
-    wf_program *p;
-} trial;
-
-static trial compile(const gau_layer *l, const char *passes, int threads)
-{
-    trial t = {.g = wf_graph_new(), .store = wf_store_new(7)};
-    setenv("WF_PASSES", passes, 1);
-    t.rt = wf_runtime_new(&(wf_runtime_options){.threads = threads, .no_pinning = true});
-    cr_assert(t.rt, "%s", wf_error());
-    gau_layer_build(t.g, l);
-    cr_assert_eq(wf_compile(&t.p, t.g, t.store, t.rt, NULL), WF_OK, "%s", wf_error());
-    return t;
-}
-
-static void end(trial *t)
-{
-    wf_program_free(t->p);
-    wf_store_free(t->store);
-    wf_runtime_free(t->rt);
-    wf_graph_free(t->g);
-}
-
-static void run(trial *t, const gau_layer *l, const float *x, const int32_t *ends)
-{
-    size_t rows = (size_t)(l->packed ? l->time : l->batch * l->time);
-    size_t count = (size_t)(l->packed ? l->batch + 1 : l->batch);
-    cr_assert_eq(wf_bind(t->p, "x", x, rows * (size_t)l->d * 4), WF_OK, "%s", wf_error());
-    cr_assert_eq(wf_bind(t->p, l->packed ? "offsets" : "lengths", ends, count * 4), WF_OK, "%s",
-                 wf_error());
-    cr_assert_eq(wf_run(t->p), WF_OK, "%s", wf_error());
-}
-
-static const float *read_output(const trial *t, const char *name)
-{
-    const float *y = wf_read(t->p, name, NULL);
-    cr_assert(y, "no output %s", name);
-    return y;
-}
-
-static bool is_fused(const trial *t)
-{
-    char *text = wf_program_text(t->p);
-    bool fused = strstr(text, "= gau_attend") && !strstr(text, "= softmax");
-    free(text);
-    return fused;
-}
+#include "gau_trial.h"
 
 /* ---- golden values, computed in double precision from closed formulas ---- */
 
@@ -64,8 +13,13 @@ typedef struct golden {
     const char *norm;
     float min_len;
     int32_t length;
-    double a[3], o[4], y0[4], y2[4];
+    double a[3], o[4], y0[4], y2[4]; /* a: row 0 */
 } golden;
+
+static const double golden_z0[] = {.41259690, .32273509, .08441659, -.11905184},
+                    golden_q1[] = {.11571695, -.03649371, -.20188655, -.21804090},
+                    golden_s[] = {.15121952,  .01952173, -.00655262, .02164084, .03729552,
+                                  -.03235250, .00219186, -.03356071, .13356943};
 
 static const golden goldens[] = {
     {"softmax",
@@ -132,6 +86,31 @@ static void expect_near(const char *what, const golden *k, int n, const float *y
                            what, k->norm, (double)k->min_len, k->length, i, (double)y[i], want[i]);
 }
 
+/* The weights of row i by the scores above. */
+static void weigh(const golden *k, int i, double a[3])
+{
+    double len = k->length, sum = 0, c = 1;
+    if (!strcmp(k->norm, "softmax_plus")) c = log(fmax(len, (double)k->min_len)) / log(512);
+    bool is_softmax = strcmp(k->norm, "relu2");
+    for (int j = 0; j < 3; j++) {
+        double s = golden_s[3 * i + j];
+        a[j] = j >= k->length ? 0 : is_softmax ? exp(c * s) : fmax(s, 0) * fmax(s, 0);
+        sum += a[j];
+    }
+    for (int j = 0; j < 3; j++) a[j] /= is_softmax ? sum : len;
+}
+
+static void check_weights(const golden *k, const trial *t)
+{
+    double a[9];
+    for (int i = 0; i < 3; i++) weigh(k, i, a + 3 * i);
+    expect_near("z0", k, 4, read_output(t, "z"), golden_z0);
+    expect_near("q1", k, 4, read_output(t, "q") + 4, golden_q1);
+    expect_near("s", k, 9, read_output(t, "s"), golden_s);
+    expect_near("a", k, 3, read_output(t, "a"), k->a);
+    expect_near("a", k, 9, read_output(t, "a"), a);
+}
+
 static void check_golden(const golden *k, bool show, const char *passes)
 {
     gau_layer l = {.d = 4,
@@ -147,7 +126,7 @@ static void check_golden(const golden *k, bool show, const char *passes)
     set_golden_weights(&t, x);
     run(&t, &l, x, &k->length);
     cr_expect_eq(is_fused(&t), !show && !*passes, "fusion with passes \"%s\"", passes);
-    if (show) expect_near("a", k, 3, read_output(&t, "a"), k->a);
+    if (show) check_weights(k, &t);
     expect_near("o", k, 4, read_output(&t, "o"), k->o);
     expect_near("y0", k, 4, read_output(&t, "y"), k->y0);
     expect_near("y2", k, 4, read_output(&t, "y") + 8, k->y2);
@@ -185,27 +164,6 @@ Test(gau, causal_softmax_plus_counts_visible_keys)
 }
 
 /* ---- fused against unfused, values and gradients ---- */
-
-static float *random_x(int64_t n)
-{
-    float *x = malloc((size_t)n * sizeof *x);
-    uint32_t r = 12345;
-    for (int64_t i = 0; i < n; i++) {
-        r = r * 1664525u + 1013904223u;
-        x[i] = (float)(r >> 8) * 0x1p-23f - 1;
-    }
-    return x;
-}
-
-static double distance(const float *a, const float *b, int64_t n)
-{
-    double d = 0, size = 1e-30;
-    for (int64_t i = 0; i < n; i++) {
-        d = fmax(d, fabs((double)a[i] - (double)b[i]));
-        size = fmax(size, fabs((double)b[i]));
-    }
-    return isfinite(size) && isfinite(d) ? d / size : INFINITY;
-}
 
 static void compare(const gau_layer *l, const int32_t *ends, const char *what)
 {
