@@ -168,6 +168,7 @@ const wf_op wf_op_scatter_rows = {
     .doc = "rows added into a table (zeros, or input 2) at ids",
     .arity = -1,
     .traits = WF_INPLACE,
+    .inplace_from = 2, /* rows are read after the table is set */
     .attr_size = sizeof(wf_rows_attr),
     .infer = scatter_infer,
     .grad = scatter_grad,

@@ -85,7 +85,7 @@ static void take_over(struct memory *m)
         int out = m->p->steps[s].value, first = t;
         t += n->n_in;
         if (!(n->op->traits & WF_INPLACE)) continue;
-        for (int i = first; i < t; i++) {
+        for (int i = first + n->op->inplace_from; i < t; i++) {
             int v = m->p->tensor_value[i];
             if (!can_take(m, s, out, v) || is_shared(m, first, n->n_in, i)) continue;
             int o = owner_of(m, v);

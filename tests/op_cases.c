@@ -401,6 +401,8 @@ const op_case op_cases[] = {
     {&wf_op_scatter_rows, "rows", {{OP_IDS, {7}, .limit = 5}, {OP_ANY, {7, 3}}}, TABLE(5), .flags = OP_SECOND, .plain = op_scatter_plain},
     {&wf_op_scatter_rows, "values", {{OP_IDS, {2, 3}, .limit = 5}, {OP_ANY, {2, 3}}}, TABLE(5), .flags = OP_SECOND, .plain = op_scatter_plain},
     {&wf_op_scatter_rows, "into a table", {{OP_IDS, {7}, .limit = 5}, {OP_ANY, {7, 3}}, {OP_ANY, {5, 3}}}, TABLE(5), .flags = OP_SECOND, .plain = op_scatter_into_plain},
+    {&wf_op_scatter_rows, "as many rows as ids", {{OP_IDS, {5}, .limit = 5}, {OP_ANY, {5, 3}}}, TABLE(5), .flags = OP_SECOND, .plain = op_scatter_plain},
+    {&wf_op_scatter_rows, "into a table of as many", {{OP_IDS, {5}, .limit = 5}, {OP_ANY, {5, 3}}, {OP_ANY, {5, 3}}}, TABLE(5), .flags = OP_SECOND, .plain = op_scatter_into_plain},
     {&wf_op_scatter_rows, "150 rows", {{OP_IDS, {200}, .limit = 150}, {OP_ANY, {200, 3}}}, TABLE(150), .plain = op_scatter_plain},
     {&wf_op_scatter_rows, "large", {{OP_IDS, {1024}, .limit = 2000}, {OP_ANY, {1024, 512}}}, TABLE(2000), .flags = OP_LARGE},
     {&wf_op_one_hot, "of rank 2", {{OP_IDS, {2, 3}, .limit = 4}}, TABLE(4), .flags = OP_DATA, .plain = op_one_hot_plain},

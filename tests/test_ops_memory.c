@@ -154,7 +154,8 @@ static void check_guards(const op_case *c, const bench *b)
 static void check_in_place(const op_case *c, const bench *apart)
 {
     const wf_step *s = apart->step;
-    for (int i = 0; (s->node->op->traits & WF_INPLACE) && i < s->call.n_in; i++) {
+    const wf_op *op = s->node->op;
+    for (int i = op->inplace_from; (op->traits & WF_INPLACE) && i < s->call.n_in; i++) {
         const wf_tensor *x = &s->call.in[i], *y = s->call.out;
         if (x->dtype != y->dtype || !wf_is_contiguous(x) || !wf_shape_equal(&x->shape, &y->shape))
             continue;

@@ -64,6 +64,7 @@ struct wf_op {
     const char *doc;  /* one line: the formula */
     int arity;        /* -1: variadic */
     unsigned traits;
+    int inplace_from; /* WF_INPLACE: inputs before this one are never written over */
     size_t attr_size; /* bytes of the attribute struct, copied into the graph */
 
     /* Set y->dtype and y->shape from y->in[] and y->attr, or report with wf_fail(). */
