@@ -148,7 +148,9 @@ static void scatter_run(const wf_call *c, int64_t lo, int64_t hi)
     for (int64_t r = lo * ROWS; r < end; r++)
         for (int64_t k = begin[r]; k < begin[r + 1]; k++) {
             float *y = (float *)c->out->data + r * n;
-            wf_vec_get()->add(n, y, y, dy + position[k] * n);
+            const float *x = dy + position[k] * n;
+            for (int64_t i = 0; c->reference && i < n; i++) y[i] += x[i];
+            if (!c->reference) wf_vec_get()->add(n, y, y, x);
         }
 }
 

@@ -225,11 +225,32 @@ double wf_gau_pairs(const wf_node *y)
     return (double)g.rows * keys;
 }
 
+double wf_gau_pairs_of(const wf_call *c)
+{
+    wf_gau_shape g = wf_gau_shape_of(&c->in[0].shape, c->attr);
+    int64_t pairs = 0;
+    for (int64_t i = 0; i < g.rows; i++) {
+        wf_gau_row r = wf_gau_row_of(&g, c->attr, c->in[3].data, i);
+        pairs += r.to - r.from;
+    }
+    return (double)pairs;
+}
+
+static double attend_flops_of(const wf_gau_attr *a, double pairs)
+{
+    return 2 * pairs * (double)(a->s + a->e);
+}
+
+static double attend_flops(const wf_call *c)
+{
+    return attend_flops_of(c->attr, wf_gau_pairs_of(c));
+}
+
 static wf_cost attend_cost(const wf_node *y)
 {
     wf_gau_shape g = wf_gau_shape_of(&y->in[0]->shape, y->attr);
-    double pairs = wf_gau_pairs(y), rows = (double)g.rows;
-    return (wf_cost){.flops = 2 * pairs * (double)(g.s + g.e),
+    double rows = (double)g.rows;
+    return (wf_cost){.flops = attend_flops_of(y->attr, wf_gau_pairs(y)),
                      .bytes = 4 * rows * (double)(g.e + g.s + g.e),
                      .units = g.items * g.blocks};
 }
@@ -250,6 +271,7 @@ const wf_op wf_op_gau_attend = {
     .attr_size = sizeof(wf_gau_attr),
     .infer = attend_infer,
     .cost = attend_cost,
+    .flops = attend_flops,
     .scratch = attend_scratch,
     .work = attend_work_bytes,
     .units = attend_units,

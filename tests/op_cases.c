@@ -420,8 +420,8 @@ const op_case op_cases[] = {
     {&wf_op_dropout, "large", {{OP_ANY, {512, 1024}}}, RATE(0.1f), .flags = OP_LARGE},
     {&wf_op_uniform, "small", .attr = &small_shape, .flags = OP_DATA, .build = uniform},
     {&wf_op_uniform, "large", .attr = &large_shape, .flags = OP_DATA | OP_LARGE, .build = uniform},
-    {&wf_op_normal, "small", .attr = &small_shape, .flags = OP_DATA, .build = normal},
-    {&wf_op_normal, "large", .attr = &large_shape, .flags = OP_DATA | OP_LARGE, .build = normal},
+    {&wf_op_normal, "small", .attr = &small_shape, .build = normal},
+    {&wf_op_normal, "large", .attr = &large_shape, .flags = OP_LARGE, .build = normal},
 
     /* rope.c, rope_angles.c */
     {&wf_op_rope, "of rank 2", {{OP_ANY, {5, 4}}, {OP_LENGTHS, {5}, .limit = 100}}, ROPE(100), .flags = OP_SECOND, .plain = op_rope_plain},
