@@ -132,6 +132,14 @@ static void run_traced(const wf_program *p, const wf_step *s, int64_t count)
     wf_trace_add(p->rt->trace, &e);
 }
 
+/* Before it runs: its inputs may be gone afterwards. */
+static void count_flops(wf_program *p, wf_step *s)
+{
+    const wf_op *op = s->node->op;
+    if (op->flops) s->cost.flops = op->flops(&s->call);
+    p->stats.flops += s->cost.flops;
+}
+
 wf_status wf_run(wf_program *p)
 {
     if (p->is_stale) {
@@ -139,9 +147,12 @@ wf_status wf_run(wf_program *p)
         if (s != WF_OK) return s;
     }
     int64_t *count = wf_store_step(p->store);
-    for (int s = 0; s < p->n_steps; s++)
-        (p->rt->trace ? run_traced : run_step)(p, &p->steps[s], *count);
-    if (p->has_effects) ++*count;
+    p->stats.flops = 0;
+    for (int s = 0; s < p->n_steps; s++) {
+        count_flops(p, &p->steps[s]);
+        (p->rt->trace ? run_traced : run_step)(p, &p->steps[s], *count + p->runs);
+    }
+    ++*(p->has_effects ? count : &p->runs);
     return WF_OK;
 }
 

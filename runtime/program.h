@@ -51,6 +51,7 @@ struct wf_program {
     size_t scratch_bytes; /* a thread */
     bool is_stale;        /* an input was bound: pointers must be found anew */
     bool has_effects;
+    int64_t runs; /* finished ones of a program without effects: the store counts the others */
     wf_program_stats stats;
 };
 
