@@ -304,21 +304,11 @@ static bool grad_infer(wf_node *y)
     return true;
 }
 
-static double flops_of(const wf_gau_attr *a, double pairs)
-{
-    return pairs * (double)(4 * a->e + 6 * a->s);
-}
-
-static double grad_flops(const wf_call *c)
-{
-    return flops_of(c->attr, wf_gau_pairs_of(c));
-}
-
 static wf_cost grad_cost(const wf_node *y)
 {
     wf_gau_shape g = wf_gau_shape_of(&y->in[0]->shape, y->attr);
     double rows = (double)g.rows;
-    return (wf_cost){.flops = flops_of(y->attr, wf_gau_pairs(y)),
+    return (wf_cost){.flops = rows * (double)(g.n * (4 * g.e + 6 * g.s)),
                      .bytes = 4 * rows * (double)(2 * g.width + 2 * g.s + 2 * g.e),
                      .units = g.items * g.blocks};
 }
@@ -331,7 +321,7 @@ const wf_op wf_op_gau_grad = {
     .attr_size = sizeof(wf_gau_attr),
     .infer = grad_infer,
     .cost = grad_cost,
-    .flops = grad_flops,
+    .share = wf_gau_share,
     .scratch = grad_scratch,
     .work = grad_work,
     .units = grad_units,

@@ -124,7 +124,7 @@ static void run_traced(const wf_program *p, const wf_step *s, int64_t count)
     const wf_node *n = s->node;
     wf_trace_event e = {.name = n->name ? n->name : n->scope,
                         .op = n->op->name,
-                        .flops = s->cost.flops,
+                        .flops = s->flops,
                         .bytes = s->cost.bytes,
                         .start = wf_now()};
     run_step(p, s, count);
@@ -136,8 +136,8 @@ static void run_traced(const wf_program *p, const wf_step *s, int64_t count)
 static void count_flops(wf_program *p, wf_step *s)
 {
     const wf_op *op = s->node->op;
-    if (op->flops) s->cost.flops = op->flops(&s->call);
-    p->stats.flops += s->cost.flops;
+    s->flops = s->cost.flops * (op->share ? op->share(&s->call) : 1);
+    p->stats.flops += s->flops;
 }
 
 wf_status wf_run(wf_program *p)

@@ -22,9 +22,10 @@ typedef struct wf_step {
     const wf_node *node;
     wf_call call;
     wf_cost cost;
-    size_t work; /* offset in the slab, if the op has work */
-    int value;   /* its output */
-    bool alone;  /* too small to wake anybody */
+    double flops; /* of the last run */
+    size_t work;  /* offset in the slab, if the op has work */
+    int value;    /* its output */
+    bool alone;   /* too small to wake anybody */
 } wf_step;
 
 typedef struct wf_bound {

@@ -74,8 +74,8 @@ struct wf_op {
      * gradient that would lead through the op is a mistake, unless it is WF_FLAT. */
     void (*grad)(wf_node *y, wf_node *dy, wf_node *dx[]);
 
-    wf_cost (*cost)(const wf_node *y);   /* NULL: wf_cost_elementwise(y, 1) */
-    double (*flops)(const wf_call *c);   /* of this call, where data decides; NULL: cost().flops */
+    wf_cost (*cost)(const wf_node *y); /* NULL: wf_cost_elementwise(y, 1) */
+    double (*share)(const wf_call *c); /* of cost().flops that this call's data ask for; NULL: 1 */
     size_t (*scratch)(const wf_node *y); /* bytes a thread; NULL: 0 */
     size_t (*work)(const wf_node *y);    /* bytes a node; NULL: 0 */
 
