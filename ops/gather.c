@@ -4,7 +4,7 @@
  * scatter_rows is a sparse-row gradient: only rows that some id names are summed, in the order of
  * the ids, whatever the number of threads. Phase 0 sorts the ids by counting (one unit), phase 1
  * takes the table in blocks of 64 rows. With a third input the sum starts from that table, in place
- * where memory allows it.
+ * where memory allows it; scatter_store adds to the stored table itself.
  */
 #include "ops/ops.h"
 
@@ -165,18 +165,34 @@ static void scatter_grad(wf_node *y, wf_node *dy, wf_node *dx[])
     if (y->n_in == 3) dx[2] = dy;
 }
 
+#define SCATTER                                                                                    \
+    .attr_size = sizeof(wf_rows_attr), .infer = scatter_infer, .cost = scatter_cost,               \
+    .work = scatter_work, .units = scatter_units
+
 const wf_op wf_op_scatter_rows = {
     .name = "scatter_rows",
     .doc = "rows added into a table (zeros, or input 2) at ids",
     .arity = -1,
     .traits = WF_INPLACE,
-    .attr_size = sizeof(wf_rows_attr),
-    .infer = scatter_infer,
     .grad = scatter_grad,
-    .cost = scatter_cost,
-    .work = scatter_work,
-    .units = scatter_units,
     .run = scatter_run,
+    SCATTER,
+};
+
+static void scatter_store_run(const wf_call *c, int64_t lo, int64_t hi)
+{
+    wf_call into = *c;
+    into.out = &c->in[2];
+    scatter_run(&into, lo, hi);
+}
+
+const wf_op wf_op_scatter_store = {
+    .name = "scatter_store",
+    .doc = "rows added into a stored table, input 2, at ids",
+    .arity = 3,
+    .traits = WF_EFFECT,
+    .run = scatter_store_run,
+    SCATTER,
 };
 
 /* ---- one_hot: a unit is a row ---- */

@@ -393,7 +393,7 @@ typedef struct wf_program_stats {
     size_t store_bytes;      /* tensors of the store that the program touches */
     double compile_seconds;  /* copying, optimizing, planning; and ... */
     double init_seconds;     /* ... making tensors of the store and their first values */
-    double flops; /* of the last run, by the kernels' own count; before one, what sizes tell */
+    double flops; /* of the last run, by the kernels' own count; before one, the most it can be */
 } wf_program_stats;
 WF_API wf_program_stats wf_program_get_stats(const wf_program *p);
 
