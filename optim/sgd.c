@@ -3,7 +3,7 @@
  *
  *   g <- g + decay p;  b <- momentum b + g;  p <- p - lr b
  *
- * Without either, an embedding's update moves the rows that were read only: passes/simplify.c.
+ * Without either, the update of an embedding moves only the rows that were read (simplify.c).
  */
 #include <weft/op.h>
 

@@ -1,7 +1,6 @@
 /*
  * Gradient check: the derivative of loss along random directions, from wf_gradient and from central
- * differences, (loss(x + h d) - loss(x - h d)) / 2h, for every float32 parameter and input. All
- * runs draw the same random numbers.
+ * differences, (loss(x + h d) - loss(x - h d)) / 2h, for every float32 parameter and input.
  */
 #include "ops/ops.h"
 #include "runtime/program.h"

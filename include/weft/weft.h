@@ -238,9 +238,8 @@ WF_API wf_node *wf_rms_norm(wf_node *x, float eps);
 WF_API wf_node *wf_layer_norm(wf_node *x, float eps);
 /* Scaled by 1/(1-rate), another mask every run; the identity in evaluation (forward_only). */
 WF_API wf_node *wf_dropout(wf_node *x, float rate);
-/* In [0,1); and normal: new numbers every run. What they are follows from the store's seed, the
- * count of runs, and the place in the graph; the count starts from that of the store, which
- * checkpoints keep and runs that train or assign advance. */
+/* In [0,1); normal: new numbers every run, by the store's seed and the number of the run (of all
+ * runs that trained or assigned, which checkpoints keep, and of this program's others). */
 WF_API wf_node *wf_uniform(wf_graph *g, wf_shape shape);
 WF_API wf_node *wf_normal(wf_graph *g, wf_shape shape);
 /* x w (+ b): declares <name>/w [k, n] and, if bias, <name>/b */
