@@ -322,8 +322,8 @@ static void call(const wf_vec *v, size_t which, int64_t from, int64_t n, float *
         v->where(n, y, a, b, c);
         break;
     case 1:
-        memcpy(y, c, (size_t)n * sizeof *y);
-        v->muladd(n, y, a, b);
+        memmove(y, a, (size_t)n * sizeof *y);
+        v->muladd(n, y, b, c);
         break;
     case 2:
         v->axpby(n, y, 1.7f, a, -.3f, b);
