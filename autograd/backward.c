@@ -16,7 +16,7 @@ struct sweep {
     wf_node **order; /* inputs before users */
     int n;
     wf_node **grad; /* by id, for ids that existed when the sweep began */
-    char *wanted;   /* by id: x can be reached from this node through differentiable inputs */
+    char *wanted;   /* by id: gradients flow from this node to some x */
     int ids;
 };
 
@@ -26,20 +26,27 @@ static void add_to(struct sweep *s, wf_node *x, wf_node *dx)
     s->grad[x->id] = sum ? wf_add(sum, dx) : dx;
 }
 
+/* Does a gradient at y flow on to some x? */
+static bool leads_on(const struct sweep *s, const wf_node *y)
+{
+    for (int j = 0; wf_flows(y) && j < y->n_in; j++)
+        if (s->wanted[y->in[j]->id]) return true;
+    return false;
+}
+
 static void mark_wanted(struct sweep *s, int n, wf_node *const x[])
 {
     for (int i = 0; i < n; i++)
         if (x[i]->id < s->ids) s->wanted[x[i]->id] = 1;
-    for (int i = 0; i < s->n; i++) {
-        wf_node *y = s->order[i];
-        for (int j = 0; y->op->grad && j < y->n_in; j++)
-            if (s->wanted[y->in[j]->id]) s->wanted[y->id] = 1;
-    }
+    for (int i = 0; i < s->n; i++)
+        if (leads_on(s, s->order[i])) s->wanted[s->order[i]->id] = 1;
 }
 
 static bool flow(struct sweep *s, wf_node *y)
 {
     wf_node *dx[64] = {0}, *dy = s->grad[y->id];
+    if (!y->op->grad) /* what arrives here would be lost: better no gradient than a part of it */
+        return wf_fail(y, "has no gradient, and one that was asked for leads through it");
     if (y->n_in > 64) return wf_fail(y, "more than 64 inputs cannot be differentiated");
     s->g->scope = y->scope;
     y->op->grad(y, dy, dx);
@@ -58,8 +65,7 @@ static bool run_sweep(struct sweep *s, wf_node *loss)
     s->grad[loss->id] = wf_full(s->g, loss->shape, 1.0f);
     for (int i = s->n - 1; i >= 0; i--) {
         wf_node *y = s->order[i];
-        if (!s->grad[y->id] || !s->wanted[y->id] || !y->op->grad) continue;
-        if (!flow(s, y)) return false;
+        if (s->grad[y->id] && leads_on(s, y) && !flow(s, y)) return false;
     }
     return true;
 }
@@ -68,19 +74,15 @@ bool wf_backward(wf_node *loss, int n, wf_node *const x[], wf_node *dx[])
 {
     wf_graph *g = loss->graph;
     const char *scope = g->scope;
-    /* A walk from loss alone: make it the only root for the time being. */
-    wf_named root = {"loss", loss}, *outputs = g->outputs;
-    int n_outputs = g->n_outputs, n_effects = g->n_effects;
-    g->outputs = &root, g->n_outputs = 1, g->n_effects = 0;
+    loss = wf_resolve(loss);
     struct sweep s = {.g = g, .ids = g->n_nodes};
-    s.order = wf_walk(g, &s.n);
-    g->outputs = outputs, g->n_outputs = n_outputs, g->n_effects = n_effects;
+    s.order = wf_walk_from(loss, &s.n);
     s.grad = calloc((size_t)s.ids + 1, sizeof *s.grad);
     s.wanted = calloc((size_t)s.ids + 1, 1);
     bool ok = s.order && s.grad && s.wanted;
     if (ok) {
         mark_wanted(&s, n, x);
-        ok = run_sweep(&s, root.node);
+        ok = run_sweep(&s, loss);
         for (int i = 0; ok && i < n; i++)
             dx[i] = s.grad[x[i]->id] ? s.grad[x[i]->id] : wf_full(g, x[i]->shape, 0.0f);
     } else {

@@ -39,17 +39,13 @@ static void update_all(wf_graph *g, wf_node *request, int n, wf_node *const p[],
     g->scope = "";
 }
 
-/* Parameters that loss depends on through differentiable ops. */
+/* Parameters that gradients of loss flow to. */
 static int trained(wf_node **order, int n, wf_node **p, char *reach, const wf_node *loss)
 {
     int found = 0;
-    reach[loss->id] = 1;
-    for (int i = n - 1; i >= 0; i--) {
-        wf_node *y = order[i];
-        if (!reach[y->id]) continue;
-        if (y->op == &wf_op_param) p[found++] = y;
-        for (int j = 0; y->op->grad && j < y->n_in; j++) reach[y->in[j]->id] = 1;
-    }
+    wf_mark_flow(n, order, loss, reach);
+    for (int i = n - 1; i >= 0; i--)
+        if (reach[order[i]->id] && order[i]->op == &wf_op_param) p[found++] = order[i];
     return found;
 }
 

@@ -16,6 +16,8 @@ foreach(source IN LISTS sources)
         LIBRARIES weft_cases weft_models PkgConfig::criterion)
     wf_test(${name} COMMAND ${name} LABELS unit)
 endforeach()
+# It poisons the vector layer.
+target_link_options(test_reference PRIVATE -Wl,--wrap=wf_vec_get -Wl,--wrap=wf_gemm_get)
 
 # The public headers, each alone, as C11 and as C++11.
 foreach(header weft op)

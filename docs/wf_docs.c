@@ -56,7 +56,7 @@ static void print_op(const wf_op *op)
     printf("| `%s` | ", op->name);
     print_formula(op->doc);
     printf(op->arity < 0 ? " | any | " : " | %d | ", op->arity);
-    printf("%s | ", op->grad ? "yes" : "");
+    printf("%s | ", op->grad ? "yes" : op->traits & WF_FLAT ? "none flows" : "");
     print_traits(op->traits);
     printf(" |\n");
 }
@@ -102,7 +102,8 @@ int main(void)
 {
     printf("<!-- Made from the descriptors by ./dev docs: edit those. -->\n\n# Ops\n\n"
            "Builders stand in `weft/weft.h`; what is not there, gradients and the compiler write.\n"
-           "An op without a gradient stops it.\n");
+           "To differentiate through an op that has no gradient is a mistake; through some, none "
+           "flows:\nthey are piecewise constant.\n");
     print_ops();
     print_optimizers();
     print_passes();

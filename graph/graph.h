@@ -66,9 +66,17 @@ static inline bool wf_is_symbol(int64_t size)
 /* Live nodes, inputs before users; brings inputs, outputs, effects and n_users up to date. The
  * array is malloc'ed, its length in *n. NULL: out of memory (the graph says so too). */
 wf_node **wf_walk(wf_graph *g, int *n);
-wf_node *wf_resolve(wf_node *n); /* follow replacements */
+wf_node **wf_walk_from(wf_node *root, int *n); /* the same as if root alone were needed */
+wf_node *wf_resolve(wf_node *n);               /* follow replacements */
 void wf_replace(wf_node *old, wf_node *by);
 void wf_remove_effect(wf_node *n);
+/* Does a gradient flow from n to its inputs, if its op knows how? */
+static inline bool wf_flows(const wf_node *n)
+{
+    return n->dtype == WF_F32 && !(n->op->traits & WF_FLAT);
+}
+/* Mark, by id, all that gradients of loss flow to; order is that of wf_walk. */
+void wf_mark_flow(int n, wf_node *const order[], const wf_node *loss, char *mark);
 /* The node whose memory n shares: follows views to their origin. */
 static inline wf_node *wf_origin(const wf_node *n)
 {

@@ -99,3 +99,22 @@ wf_node **wf_walk(wf_graph *g, int *n)
     free(w.state);
     return w.order;
 }
+
+wf_node **wf_walk_from(wf_node *root, int *n)
+{
+    wf_graph *g = root->graph;
+    wf_named only = {"", root}, *outputs = g->outputs;
+    int n_outputs = g->n_outputs, n_effects = g->n_effects;
+    g->outputs = &only, g->n_outputs = 1, g->n_effects = 0;
+    wf_node **order = wf_walk(g, n);
+    g->outputs = outputs, g->n_outputs = n_outputs, g->n_effects = n_effects;
+    return order;
+}
+
+void wf_mark_flow(int n, wf_node *const order[], const wf_node *loss, char *mark)
+{
+    mark[loss->id] = 1;
+    for (int i = n - 1; i >= 0; i--)
+        for (int j = 0; mark[order[i]->id] && wf_flows(order[i]) && j < order[i]->n_in; j++)
+            mark[order[i]->in[j]->id] = 1;
+}

@@ -9,8 +9,9 @@
 
 #define TRAITS (WF_ELEMENTWISE | WF_INPLACE | WF_STRIDED)
 
-/* Two inputs a and b: lane and reference; the gradient rule stands before it as NAME_grad. */
-#define BINARY(NAME, DOC, REFERENCE, GRAD)                                                         \
+/* Two inputs a and b: lane and reference; the gradient rule stands before it as NAME_grad; more
+ * traits. */
+#define BINARY(NAME, DOC, REFERENCE, GRAD, MORE)                                                   \
     static void NAME##_lane(const void *attr, int64_t n, float *y, const float *const x[])         \
     {                                                                                              \
         (void)attr;                                                                                \
@@ -26,7 +27,7 @@
         .name = #NAME,                                                                             \
         .doc = DOC,                                                                                \
         .arity = 2,                                                                                \
-        .traits = TRAITS,                                                                          \
+        .traits = TRAITS | (MORE),                                                                 \
         .infer = wf_infer_broadcast,                                                               \
         .grad = GRAD,                                                                              \
         .lane = NAME##_lane,                                                                       \
@@ -99,16 +100,16 @@ static double smaller(double a, double b)
     return a < b || isnan(a) ? a : b;
 }
 
-BINARY(add, "a + b", a + b, add_grad)
-BINARY(sub, "a - b", a - b, sub_grad)
-BINARY(mul, "a b", a *b, mul_grad)
-BINARY(div, "a / b", a / b, div_grad)
-BINARY(max, "the larger of a and b", larger(a, b), max_grad)
-BINARY(min, "the smaller of a and b", smaller(a, b), min_grad)
-BINARY(pow, "a^b", pow(a, b), pow_grad)
-BINARY(equal, "1 where a = b, else 0", a == b, NULL)
-BINARY(less, "1 where a < b, else 0", a < b, NULL)
-BINARY(less_equal, "1 where a <= b, else 0", a <= b, NULL)
+BINARY(add, "a + b", a + b, add_grad, 0)
+BINARY(sub, "a - b", a - b, sub_grad, 0)
+BINARY(mul, "a b", a *b, mul_grad, 0)
+BINARY(div, "a / b", a / b, div_grad, 0)
+BINARY(max, "the larger of a and b", larger(a, b), max_grad, 0)
+BINARY(min, "the smaller of a and b", smaller(a, b), min_grad, 0)
+BINARY(pow, "a^b", pow(a, b), pow_grad, 0)
+BINARY(equal, "1 where a = b, else 0", a == b, NULL, WF_FLAT)
+BINARY(less, "1 where a < b, else 0", a < b, NULL, WF_FLAT)
+BINARY(less_equal, "1 where a <= b, else 0", a <= b, NULL, WF_FLAT)
 
 /* ---- where: condition, a, b ---- */
 
@@ -133,6 +134,7 @@ static void where_grad(wf_node *y, wf_node *dy, wf_node *dx[])
 
 wf_node *wf_where(wf_node *cond, wf_node *a, wf_node *b)
 {
+    if (cond->dtype != WF_F32) cond = wf_cast(cond, WF_F32);
     return wf_apply3(&wf_op_where, NULL, cond, a, b);
 }
 

@@ -78,7 +78,7 @@ const wf_op wf_op_stop_gradient = {
     .name = "stop_gradient",
     .doc = "x, through which no gradient flows",
     .arity = 1,
-    .traits = WF_VIEW,
+    .traits = WF_VIEW | WF_FLAT,
     .infer = wf_infer_same,
     .view = same_view,
 };

@@ -72,70 +72,47 @@ static bool gradient_infer(wf_node *y)
     return true;
 }
 
-/* What n is to x, given that of its inputs: 0 nothing, 1 differentiable, 2 another function. */
-static char influence(const wf_node *n, const char *state)
+/* The op in the way of a gradient by x: the one nearest to loss. NULL: there is none. */
+static const wf_node *find_block(int n, wf_node *const order[], const wf_node *x, char *flow)
 {
-    char best = 0;
-    for (int j = 0; j < n->n_in; j++) {
-        char s = state[wf_resolve(n->in[j])->id];
-        bool flows = n->op->grad && n->dtype == WF_F32; /* not through integers, a cast to them */
-        if (s == 1 && !flows && !(n->op->traits & WF_REQUEST)) s = 2;
-        if (s && best != 1) best = s;
+    const wf_node *block = NULL;
+    char *depends = calloc((size_t)x->graph->n_nodes, 1); /* on x, by id */
+    for (int i = 0; depends && i < n; i++) {
+        const wf_node *y = order[i];
+        depends[y->id] = y == x;
+        for (int j = 0; j < y->n_in; j++) depends[y->id] |= depends[y->in[j]->id];
+        if (depends[y->id] && flow[y->id] && !wf_flows(y)) block = y;
     }
-    return best;
+    free(depends);
+    return block;
 }
 
-/* Mark all that x influences, by id. A second round is for passes, which leave nodes behind whose
- * inputs are younger than they are. */
-static void mark(const wf_graph *g, const wf_node *x, char *state)
+static bool is_possible(wf_node *loss, const wf_node *x, wf_node *y)
 {
-    state[x->id] = 1;
-    for (bool changed = true; changed;) {
-        changed = false;
-        for (int i = 0; i < g->n_nodes; i++) {
-            const wf_node *n = g->nodes[i];
-            char s = n == x ? 1 : influence(n, state);
-            if (s == state[n->id]) continue;
-            state[n->id] = s;
-            changed = true;
-        }
+    int n;
+    wf_node **order = wf_walk_from(loss, &n);
+    char *flow = calloc((size_t)y->graph->n_nodes, 1);
+    bool ok = !flow || !order;
+    if (!ok) {
+        wf_mark_flow(n, order, loss, flow);
+        const wf_node *block = find_block(n, order, x, flow);
+        ok = flow[x->id];
+        if (!ok && block)
+            wf_fail(y, "%s%s%s has no gradient", block->op->name, block->name ? " " : "",
+                    block->name ? block->name : "");
+        else if (!ok)
+            wf_fail(y, "the loss does not depend on %s", x->name ? x->name : x->op->name);
     }
-}
-
-/* The op that stands in the way from n, which is 2, back to x. */
-static const wf_node *find_block(const wf_node *n, const char *state)
-{
-    for (;;) {
-        const wf_node *back = NULL;
-        for (int j = 0; j < n->n_in; j++) {
-            const wf_node *in = wf_resolve(n->in[j]);
-            if (state[in->id] == 1) return n;
-            if (state[in->id] == 2) back = in;
-        }
-        n = back;
-    }
-}
-
-static bool is_possible(const wf_node *loss, const wf_node *x, wf_node *y)
-{
-    const wf_graph *g = loss->graph;
-    char *state = calloc((size_t)g->n_nodes + 1, 1);
-    if (!state) return true;
-    mark(g, x, state);
-    char how = state[loss->id];
-    const wf_node *block = how == 2 ? find_block(loss, state) : NULL;
-    free(state);
-    if (how == 1) return true;
-    if (block)
-        return wf_fail(y, "%s%s%s has no gradient", block->op->name, block->name ? " " : "",
-                       block->name ? block->name : "");
-    return wf_fail(y, "the loss does not depend on %s", x->name ? x->name : x->op->name);
+    free(order);
+    free(flow);
+    return ok;
 }
 
 wf_node *wf_gradient(wf_node *loss, wf_node *x)
 {
     wf_node *y = wf_apply2(&wf_op_gradient, NULL, loss, x);
-    return wf_is_poison(y) || is_possible(loss, x, y) ? y : wf_poison(wf_graph_of(loss));
+    return wf_is_poison(y) || is_possible(loss, wf_resolve(x), y) ? y
+                                                                  : wf_poison(wf_graph_of(loss));
 }
 
 /* Its own gradient never runs: inner requests become graph before outer ones are met. The rule only
@@ -168,6 +145,24 @@ static bool minimize_infer(wf_node *y)
     return true;
 }
 
+/* A parameter that two requests train would have two new values. */
+static void train_once(wf_node *y)
+{
+    int n;
+    const wf_graph *g = y->graph;
+    wf_node **order = wf_walk(y->graph, &n);
+    char *mine = calloc(2 * (size_t)g->n_nodes, 1), *before = mine ? mine + g->n_nodes : NULL;
+    for (int i = 0; mine && i < g->n_effects; i++) {
+        const wf_node *e = g->effects[i];
+        if (e->op == &wf_op_minimize) wf_mark_flow(n, order, e->in[0], e == y ? mine : before);
+    }
+    for (int i = 0; mine && i < n; i++)
+        if (order[i]->op == &wf_op_param && mine[order[i]->id] && before[order[i]->id])
+            wf_fail(y, "%s is trained by another wf_minimize already", order[i]->name);
+    free(order);
+    free(mine);
+}
+
 void wf_minimize(wf_node *loss, const wf_optimizer *optimizer, const void *hyper,
                  const wf_minimize_options *options)
 {
@@ -183,7 +178,8 @@ void wf_minimize(wf_node *loss, const wf_optimizer *optimizer, const void *hyper
     wf_node *lr = wf_graph_find(g, name);
     if (!lr) lr = wf_input(g, name, WF_F32, WF_SCALAR);
     a.options.lr_name = NULL;
-    wf_apply2(&wf_op_minimize, &a, loss, lr);
+    wf_node *y = wf_apply2(&wf_op_minimize, &a, loss, lr);
+    if (!wf_is_poison(y)) train_once(y);
 }
 
 const wf_op wf_op_minimize = {

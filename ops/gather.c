@@ -4,7 +4,7 @@
  * scatter_rows is a sparse-row gradient: only rows that some id names are summed, in the order of
  * the ids, whatever the number of threads. Phase 0 sorts the ids by counting (one unit), phase 1
  * takes the table in blocks of 64 rows. With a third input the sum starts from that table, in place
- * where memory allows it.
+ * where memory allows it; scatter_store adds to the stored table itself.
  */
 #include "ops/ops.h"
 
@@ -148,7 +148,9 @@ static void scatter_run(const wf_call *c, int64_t lo, int64_t hi)
     for (int64_t r = lo * ROWS; r < end; r++)
         for (int64_t k = begin[r]; k < begin[r + 1]; k++) {
             float *y = (float *)c->out->data + r * n;
-            wf_vec_get()->add(n, y, y, dy + position[k] * n);
+            const float *x = dy + position[k] * n;
+            for (int64_t i = 0; c->reference && i < n; i++) y[i] += x[i];
+            if (!c->reference) wf_vec_get()->add(n, y, y, x);
         }
 }
 
@@ -163,19 +165,35 @@ static void scatter_grad(wf_node *y, wf_node *dy, wf_node *dx[])
     if (y->n_in == 3) dx[2] = dy;
 }
 
+#define SCATTER                                                                                    \
+    .attr_size = sizeof(wf_rows_attr), .infer = scatter_infer, .cost = scatter_cost,               \
+    .work = scatter_work, .units = scatter_units
+
 const wf_op wf_op_scatter_rows = {
     .name = "scatter_rows",
     .doc = "rows added into a table (zeros, or input 2) at ids",
     .arity = -1,
     .traits = WF_INPLACE,
     .inplace_from = 2, /* rows are read after the table is set */
-    .attr_size = sizeof(wf_rows_attr),
-    .infer = scatter_infer,
     .grad = scatter_grad,
-    .cost = scatter_cost,
-    .work = scatter_work,
-    .units = scatter_units,
     .run = scatter_run,
+    SCATTER,
+};
+
+static void scatter_store_run(const wf_call *c, int64_t lo, int64_t hi)
+{
+    wf_call into = *c;
+    into.out = &c->in[2];
+    scatter_run(&into, lo, hi);
+}
+
+const wf_op wf_op_scatter_store = {
+    .name = "scatter_store",
+    .doc = "rows added into a stored table, input 2, at ids",
+    .arity = 3,
+    .traits = WF_EFFECT,
+    .run = scatter_store_run,
+    SCATTER,
 };
 
 /* ---- one_hot: a unit is a row ---- */

@@ -215,21 +215,22 @@ static bool attend_infer(wf_node *y)
     return true;
 }
 
-double wf_gau_pairs(const wf_node *y)
+double wf_gau_share(const wf_call *c)
 {
-    const wf_node *span = y->in[3];
-    wf_gau_shape g = wf_gau_shape_of(&y->in[0]->shape, y->attr);
-    double keys = (double)g.n;
-    if (span->op == &wf_op_span_packed)
-        keys /= (double)wf_max_i64(1, span->in[0]->shape.dim[0] - 1);
-    return (double)g.rows * keys;
+    wf_gau_shape g = wf_gau_shape_of(&c->in[0].shape, c->attr);
+    int64_t pairs = 0;
+    for (int64_t i = 0; i < g.rows; i++) {
+        wf_gau_row r = wf_gau_row_of(&g, c->attr, c->in[3].data, i);
+        pairs += r.to - r.from;
+    }
+    return (double)pairs / ((double)g.rows * (double)g.n);
 }
 
 static wf_cost attend_cost(const wf_node *y)
 {
     wf_gau_shape g = wf_gau_shape_of(&y->in[0]->shape, y->attr);
-    double pairs = wf_gau_pairs(y), rows = (double)g.rows;
-    return (wf_cost){.flops = 2 * pairs * (double)(g.s + g.e),
+    double rows = (double)g.rows;
+    return (wf_cost){.flops = 2 * rows * (double)(g.n * (g.s + g.e)),
                      .bytes = 4 * rows * (double)(g.e + g.s + g.e),
                      .units = g.items * g.blocks};
 }
@@ -250,6 +251,7 @@ const wf_op wf_op_gau_attend = {
     .attr_size = sizeof(wf_gau_attr),
     .infer = attend_infer,
     .cost = attend_cost,
+    .share = wf_gau_share,
     .scratch = attend_scratch,
     .work = attend_work_bytes,
     .units = attend_units,

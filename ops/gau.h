@@ -70,8 +70,7 @@ void wf_gau_reference_attend(const wf_call *c, const wf_gau_shape *g, int64_t ro
 void wf_gau_reference_grad(const wf_call *c, const wf_gau_shape *g, int64_t item, double *room,
                            float *dk);
 
-/* Pairs of rows and keys that see each other: exact for a padded batch of full length, a guess from
- * the number of sequences for a packed one. For costs. */
-double wf_gau_pairs(const wf_node *y);
+/* Of all pairs of rows and keys, those that see each other: what costs go by. */
+double wf_gau_share(const wf_call *c);
 
 #endif

@@ -307,8 +307,8 @@ static bool grad_infer(wf_node *y)
 static wf_cost grad_cost(const wf_node *y)
 {
     wf_gau_shape g = wf_gau_shape_of(&y->in[0]->shape, y->attr);
-    double pairs = wf_gau_pairs(y), rows = (double)g.rows;
-    return (wf_cost){.flops = pairs * (double)(4 * g.e + 6 * g.s),
+    double rows = (double)g.rows;
+    return (wf_cost){.flops = rows * (double)(g.n * (4 * g.e + 6 * g.s)),
                      .bytes = 4 * rows * (double)(2 * g.width + 2 * g.s + 2 * g.e),
                      .units = g.items * g.blocks};
 }
@@ -321,6 +321,7 @@ const wf_op wf_op_gau_grad = {
     .attr_size = sizeof(wf_gau_attr),
     .infer = grad_infer,
     .cost = grad_cost,
+    .share = wf_gau_share,
     .scratch = grad_scratch,
     .work = grad_work,
     .units = grad_units,

@@ -54,12 +54,9 @@ static double turned(const row_view *v, int64_t i, const float *gamma, int64_t j
 /* The factor of dropout at key j of this row. */
 static double kept(const row_view *v, int64_t j)
 {
-    float one = 1;
-    if (v->a->rate > 0)
-        wf_vec_get()->dropout(1, &one, &one, v->a->rate, v->c->seed,
-                              wf_random_stream(v->a->salt, v->c->step),
-                              (uint64_t)(v->row * v->g->n + j));
-    return (double)one;
+    uint64_t stream = wf_random_stream(v->a->salt, v->c->step);
+    float rate = v->a->rate, u = wf_random_number(v->c->seed, stream, v->row * v->g->n + j);
+    return u >= rate ? (double)(1 / (1 - rate)) : 0;
 }
 
 /* Scores f q k of the row's keys into x[from..to-1]. */
@@ -152,6 +149,24 @@ static void score_gradients(const row_view *v, const double *ds, float *dq, floa
     }
 }
 
+/* From the gradient of a rotated query or key, of which dq becomes the unrotated one, to its part
+ * of dZ, and to dq z or dk z. */
+static void turn_back(const row_view *v, const float *gamma, float *dq, float *dz, float *product)
+{
+    int64_t i = v->row % v->g->n, s = v->g->s;
+    const float *angle = (const float *)v->c->in[4].data + i * s, *z = p_of(v, i) + v->a->z;
+    for (int64_t j = 0; j < s / 2; j++) {
+        double cosine = (double)angle[j], sine = (double)angle[s / 2 + j];
+        double even = (double)dq[2 * j], odd = (double)dq[2 * j + 1];
+        dq[2 * j] = (float)(even * cosine + odd * sine);
+        dq[2 * j + 1] = (float)(odd * cosine - even * sine);
+    }
+    for (int64_t t = 0; t < s; t++) {
+        product[t] = (float)(silu((double)z[t]) * (double)dq[t]);
+        dz[t] += dq[t] * gamma[t];
+    }
+}
+
 void wf_gau_reference_grad(const wf_call *c, const wf_gau_shape *g, int64_t item, double *room,
                            float *dk)
 {
@@ -168,13 +183,13 @@ void wf_gau_reference_grad(const wf_call *c, const wf_gau_shape *g, int64_t item
         weight_gradients(&v, x, weights, ds, ds + g->n);
         score_gradients(&v, ds, dq, dk);
         float *d = d_of(&v, i);
-        wf_gau_turn_back(c, g, v.row, c->in[1].data, dq, d + a->z, d + g->width);
+        turn_back(&v, c->in[1].data, dq, d + a->z, d + g->width);
     }
     for (int64_t i = 0; i < g->n; i++) {
         row_view v = view_row(c, g, item * g->n + i);
         float *d = d_of(&v, i);
         const float *p = p_of(&v, i);
-        wf_gau_turn_back(c, g, v.row, c->in[2].data, dk + i * g->s, d + a->z, d + g->width + g->s);
+        turn_back(&v, c->in[2].data, dk + i * g->s, d + a->z, d + g->width + g->s);
         for (int64_t t = 0; t < g->s; t++) d[a->z + t] *= (float)silu_slope((double)p[a->z + t]);
         for (int64_t t = 0; t < g->e; t++) d[a->v + t] *= (float)silu_slope((double)p[a->v + t]);
     }

@@ -41,6 +41,14 @@ static bool counts(const wf_call *c, int64_t row, int64_t classes)
     return label != ((const wf_loss_attr *)c->attr)->ignore && label >= 0 && label < classes;
 }
 
+static float top_of(const wf_call *c, int64_t n, const float *x)
+{
+    if (!c->reference) return wf_vec_get()->max_of(n, x);
+    float top = x[0];
+    for (int64_t i = 1; i < n; i++) top = x[i] > top || isnan(x[i]) ? x[i] : top;
+    return top;
+}
+
 static double reference_rows(int64_t n, const float *x, float top)
 {
     double sum = 0;
@@ -65,7 +73,7 @@ static void rows_run(const wf_call *c, int64_t lo, int64_t hi)
         const float *x = (const float *)c->in[0].data + r * n;
         y[r] = 0;
         if (!counts(c, r, n)) continue;
-        float top = wf_vec_get()->max_of(n, x);
+        float top = top_of(c, n, x);
         double sum = (c->reference ? reference_rows : sum_exp)(n, x, top);
         y[r] = (float)((double)top + log(sum) - (double)x[((const int32_t *)c->in[1].data)[r]]);
     }
@@ -119,7 +127,7 @@ static void grad_run(const wf_call *c, int64_t lo, int64_t hi)
             memset(dx, 0, (size_t)n * sizeof *dx);
             continue;
         }
-        float top = v->max_of(n, x);
+        float top = top_of(c, n, x);
         if (c->reference) {
             double sum = reference_rows(n, x, top);
             for (int64_t i = 0; i < n; i++)
@@ -177,7 +185,7 @@ static void hits_run(const wf_call *c, int64_t lo, int64_t hi)
         const float *x = (const float *)c->in[0].data + r * n;
         y[r] = 0;
         if (!counts(c, r, n)) continue;
-        float top = wf_vec_get()->max_of(n, x);
+        float top = top_of(c, n, x);
         int64_t first = 0;
         while (first < n && !(x[first] == top)) first++;
         y[r] = first == label[r];
@@ -193,6 +201,7 @@ const wf_op wf_op_hits = {
     .name = "hits",
     .doc = "1 where the largest logit is the label",
     .arity = 2,
+    .traits = WF_FLAT,
     .attr_size = sizeof(wf_loss_attr),
     .infer = loss_infer,
     .cost = loss_cost,
@@ -226,7 +235,7 @@ const wf_op wf_op_label_mask = {
     .name = "label_mask",
     .doc = "1 where the label counts",
     .arity = 2,
-    .traits = WF_STRIDED,
+    .traits = WF_STRIDED | WF_FLAT,
     .attr_size = sizeof(wf_loss_attr),
     .infer = mask_infer,
     .cost = mask_cost,

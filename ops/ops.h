@@ -113,6 +113,13 @@ static inline uint64_t wf_random_stream(uint64_t salt, int64_t step)
     return h ^ (h >> 31);
 }
 
+/* Number i of a stream, naively: in [0, 1), as the vector layer's uniform gives it; normal. */
+float wf_random_number(uint64_t key, uint64_t stream, int64_t i);
+float wf_random_normal(uint64_t key, uint64_t stream, int64_t i);
+/* Normal numbers from first on, by the vector layer; it takes the stream behind this one too.
+ * angle: room for n. */
+void wf_normal_row(int64_t n, float *y, float *angle, uint64_t key, uint64_t stream, int64_t first);
+
 int64_t wf_rows(const wf_shape *s); /* product of all axes but the last */
 
 /* Apply with one, two, three inputs. */

@@ -13,7 +13,14 @@ typedef struct geometry {
     int rank; /* outer axes */
     int64_t dim[WF_MAX_RANK], cols, rows;
     int64_t step[WF_PW_IN][WF_MAX_RANK], inner[WF_PW_IN];
+    bool reference; /* without the vector layer */
 } geometry;
+
+static void fill(int64_t n, float *y, float value, bool reference)
+{
+    for (int64_t i = 0; reference && i < n; i++) y[i] = value;
+    if (!reference) wf_vec_get()->fill(n, y, value);
+}
 
 /* Stride of input t along axis a of an output of that rank; 0 where it is broadcast. */
 static int64_t stride_along(const wf_tensor *t, int rank, int a)
@@ -100,11 +107,11 @@ static void run_tile(const wf_pw *p, int64_t n, const float *value[], float *tem
 }
 
 /* n elements of an input with this stride: in place if they lie side by side, else gathered. */
-static const float *load(const float *x, int64_t stride, int64_t n, float *room)
+static const float *load(const float *x, int64_t stride, int64_t n, float *room, bool reference)
 {
     if (stride == 1 || n == 1) return x;
     if (stride == 0)
-        wf_vec_get()->fill(n, room, *x);
+        fill(n, room, *x, reference);
     else
         for (int64_t i = 0; i < n; i++) room[i] = x[i * stride];
     return room;
@@ -127,7 +134,7 @@ static void fill_scalars(const geometry *g, int n_in, const wf_tensor in[], int6
         is_filled[i] = in[i].data && g->inner[i] == 0;
         for (int a = 0; a < g->rank; a++) is_filled[i] = is_filled[i] && g->step[i][a] == 0;
         if (is_filled[i])
-            wf_vec_get()->fill(n, room + i * (int64_t)WF_PW_TILE, *(float *)in[i].data);
+            fill(n, room + i * (int64_t)WF_PW_TILE, *(float *)in[i].data, g->reference);
     }
 }
 
@@ -141,11 +148,11 @@ static void run_part(const wf_call *c, const geometry *g, const bool is_filled[]
     for (int i = 0; i < p->n_in; i++) {
         const float *x = (const float *)c->in[i].data + offset(g, i, row) + col * g->inner[i];
         float *own = room + i * (int64_t)WF_PW_TILE;
-        value[i] = is_filled[i] ? own : load(x, g->inner[i], n, own);
+        value[i] = is_filled[i] ? own : load(x, g->inner[i], n, own, g->reference);
     }
     int64_t at = row * g->cols + col;
     float *out = c->out->data && p->n_stores == 0 ? (float *)c->out->data + at : NULL;
-    run_tile(p, n, value, temp, out, c->reference);
+    run_tile(p, n, value, temp, out, g->reference);
     store_all(p, c->in, at, n, value);
 }
 
@@ -171,6 +178,7 @@ static void pointwise_run(const wf_call *c, int64_t lo, int64_t hi)
     int64_t tile = tile_size(c->attr), parts = wf_ceil_div(g.cols, 4 * tile);
     int64_t step = rows_per_unit(&g, tile);
     bool is_filled[WF_PW_IN];
+    g.reference = c->reference;
     fill_scalars(&g, c->n_in, c->in, wf_min_i64(tile, g.cols), c->scratch, is_filled);
     for (int64_t u = lo; u < hi; u++) {
         int64_t from = u % parts * 4 * tile, to = wf_min_i64(from + 4 * tile, g.cols);
@@ -188,7 +196,7 @@ typedef struct block_run {
     const wf_tensor *in;
     const wf_pw_block *b;
     geometry g;
-    bool is_filled[WF_PW_IN], reference;
+    bool is_filled[WF_PW_IN];
     float *room, *temp;
 } block_run;
 
@@ -209,7 +217,7 @@ static const float *gather(const block_run *k, int i, int64_t first, int64_t row
     for (int64_t r = 0; r < rows; r++) {
         if (ld < 0)
             x = (const float *)k->in[i].data + offset(&k->g, i, b->row + first + r) + b->col * step;
-        const float *from = load(ld < 0 ? x : x + r * ld, step, n, room + r * n);
+        const float *from = load(ld < 0 ? x : x + r * ld, step, n, room + r * n, k->g.reference);
         if (from != room + r * n) memcpy(room + r * n, from, (size_t)n * sizeof *room);
     }
     return room;
@@ -233,7 +241,7 @@ static void run_rows(const block_run *k, int64_t first, int64_t rows)
     }
     float *out = b->out + first * b->ld;
     bool in_place = p->n_stores == 0 && (b->ld == b->cols || rows == 1);
-    run_tile(p, rows * b->cols, value, k->temp, in_place ? out : NULL, k->reference);
+    run_tile(p, rows * b->cols, value, k->temp, in_place ? out : NULL, k->g.reference);
     if (p->n_stores == 0) scatter(out, b->ld, value[p->n_in + p->n_instr - 1], rows, b->cols);
     for (int s = 0; s < p->n_stores; s++) {
         float *to = (float *)k->in[p->store[s].input].data + (b->row + first) * k->g.cols + b->col;
@@ -244,7 +252,7 @@ static void run_rows(const block_run *k, int64_t first, int64_t rows)
 void wf_pw_run_block(const wf_pw *p, const wf_tensor in[], const wf_shape *shape, bool reference,
                      const wf_pw_block *b, float *scratch)
 {
-    block_run k = {.p = p, .in = in, .b = b, .reference = reference, .room = scratch};
+    block_run k = {.p = p, .in = in, .b = b, .g.reference = reference, .room = scratch};
     k.temp = scratch + (int64_t)p->n_in * WF_PW_TILE;
     k.g.cols = wf_last(shape);
     for (int a = 0; a + 1 < shape->rank; a++) k.g.dim[k.g.rank++] = shape->dim[a];

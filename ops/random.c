@@ -25,6 +25,32 @@ static uint64_t stream_of(const wf_call *c, uint64_t salt)
     return wf_random_stream(salt, c->step);
 }
 
+/* ---- the naive reference ---- */
+
+/* From Philox 4x32-10 (Salmon et al. 2011): see simd_random.h. */
+float wf_random_number(uint64_t key, uint64_t stream, int64_t i)
+{
+    uint64_t block = (uint64_t)i / 4;
+    uint32_t a = (uint32_t)key, b = (uint32_t)(key >> 32), c[4];
+    c[0] = (uint32_t)block, c[1] = (uint32_t)(block >> 32);
+    c[2] = (uint32_t)stream, c[3] = (uint32_t)(stream >> 32);
+    for (int round = 0; round < 10; round++) {
+        uint64_t p = (uint64_t)c[0] * 0xd2511f53u, q = (uint64_t)c[2] * 0xcd9e8d57u;
+        c[0] = (uint32_t)(q >> 32) ^ c[1] ^ a, c[1] = (uint32_t)q;
+        c[2] = (uint32_t)(p >> 32) ^ c[3] ^ b, c[3] = (uint32_t)p;
+        a += 0x9e3779b9u, b += 0xbb67ae85u;
+    }
+    return (float)(c[i % 4] >> 8) * 0x1p-24f;
+}
+
+/* Box, Muller 1958: sqrt(-2 ln(1 - u)) cos(2 pi v) */
+float wf_random_normal(uint64_t key, uint64_t stream, int64_t i)
+{
+    double u = (double)wf_random_number(key, stream, i);
+    double v = (double)wf_random_number(key, stream + 1, i);
+    return (float)(sqrt(-2 * log1p(-u)) * cos(6.283185307179586 * v));
+}
+
 /* ---- dropout ---- */
 
 static bool dropout_infer(wf_node *y)
@@ -43,8 +69,11 @@ static void dropout_run(const wf_call *c, int64_t lo, int64_t hi)
     int64_t total = wf_elements(&c->out->shape);
     for (int64_t b = lo; b < hi; b++) {
         int64_t at = b * BLOCK, n = wf_min_i64(BLOCK, total - at);
-        wf_vec_get()->dropout(n, (float *)c->out->data + at, (const float *)c->in[0].data + at,
-                              a->rate, c->seed, stream, (uint64_t)at);
+        const float *x = (const float *)c->in[0].data + at;
+        float *y = (float *)c->out->data + at, kept = 1 / (1 - a->rate);
+        for (int64_t i = 0; c->reference && i < n; i++)
+            y[i] = wf_random_number(c->seed, stream, at + i) >= a->rate ? x[i] * kept : 0;
+        if (!c->reference) wf_vec_get()->dropout(n, y, x, a->rate, c->seed, stream, (uint64_t)at);
     }
 }
 
@@ -92,31 +121,40 @@ static bool numbers_infer(wf_node *y)
 static void uniform_run(const wf_call *c, int64_t lo, int64_t hi)
 {
     int64_t total = wf_elements(&c->out->shape);
-    for (int64_t b = lo; b < hi; b++)
-        wf_vec_get()->uniform(wf_min_i64(BLOCK, total - b * BLOCK),
-                              (float *)c->out->data + b * BLOCK, c->seed, stream_of(c, c->salt),
-                              (uint64_t)(b * BLOCK));
+    uint64_t stream = stream_of(c, c->salt);
+    for (int64_t b = lo; b < hi; b++) {
+        int64_t at = b * BLOCK, n = wf_min_i64(BLOCK, total - at);
+        float *y = (float *)c->out->data + at;
+        for (int64_t i = 0; c->reference && i < n; i++)
+            y[i] = wf_random_number(c->seed, stream, at + i);
+        if (!c->reference) wf_vec_get()->uniform(n, y, c->seed, stream, (uint64_t)at);
+    }
 }
 
-/* Box, Muller 1958: sqrt(-2 ln(1 - u)) cos(2 pi v) */
-static void normal_run(const wf_call *c, int64_t lo, int64_t hi)
+void wf_normal_row(int64_t n, float *y, float *angle, uint64_t key, uint64_t stream, int64_t first)
 {
     const wf_vec *v = wf_vec_get();
+    v->uniform(n, y, key, stream, (uint64_t)first);
+    v->uniform(n, angle, key, stream + 1, (uint64_t)first);
+    v->neg(n, y, y);
+    v->log1p(n, y, y);
+    v->scale(n, y, y, -2);
+    v->sqrt(n, y, y);
+    v->scale(n, angle, angle, 6.28318530718f);
+    v->cos(n, angle, angle);
+    v->mul(n, y, y, angle);
+}
+
+static void normal_run(const wf_call *c, int64_t lo, int64_t hi)
+{
     int64_t total = wf_elements(&c->out->shape);
     uint64_t stream = stream_of(c, c->salt);
-    float *angle = c->scratch;
     for (int64_t b = lo; b < hi; b++) {
-        int64_t n = wf_min_i64(BLOCK, total - b * BLOCK);
-        float *y = (float *)c->out->data + b * BLOCK;
-        v->uniform(n, y, c->seed, stream, (uint64_t)(b * BLOCK));
-        v->uniform(n, angle, c->seed, ~stream, (uint64_t)(b * BLOCK));
-        v->neg(n, y, y);
-        v->log1p(n, y, y);
-        v->scale(n, y, y, -2);
-        v->sqrt(n, y, y);
-        v->scale(n, angle, angle, 6.28318530718f);
-        v->cos(n, angle, angle);
-        v->mul(n, y, y, angle);
+        int64_t at = b * BLOCK, n = wf_min_i64(BLOCK, total - at);
+        float *y = (float *)c->out->data + at;
+        for (int64_t i = 0; c->reference && i < n; i++)
+            y[i] = wf_random_normal(c->seed, stream, at + i);
+        if (!c->reference) wf_normal_row(n, y, c->scratch, c->seed, stream, at);
     }
 }
 

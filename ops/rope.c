@@ -48,6 +48,14 @@ static void fill_angles(const wf_call *c, int64_t row, float *cosine, float *sin
     }
 }
 
+static void reference_row(int64_t half, float *y, const float *x, const float *c, const float *s)
+{
+    for (int64_t j = 0; j < half; j++) {
+        y[2 * j] = x[2 * j] * c[j] - x[2 * j + 1] * s[j];
+        y[2 * j + 1] = x[2 * j + 1] * c[j] + x[2 * j] * s[j];
+    }
+}
+
 static void rope_run(const wf_call *c, int64_t lo, int64_t hi)
 {
     const wf_shape *x = &c->out->shape;
@@ -58,8 +66,9 @@ static void rope_run(const wf_call *c, int64_t lo, int64_t hi)
         if (c->phase == 0)
             fill_angles(c, r, cosine + at, sine + at, half);
         else
-            wf_vec_get()->rotate(half, (float *)c->out->data + r * s,
-                                 (const float *)c->in[0].data + r * s, cosine + at, sine + at);
+            (c->reference ? reference_row : wf_vec_get()->rotate)(
+                half, (float *)c->out->data + r * s, (const float *)c->in[0].data + r * s,
+                cosine + at, sine + at);
     }
 }
 

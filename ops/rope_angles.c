@@ -36,6 +36,12 @@ static void angles_run(const wf_call *c, int64_t lo, int64_t hi)
     }
     for (int64_t i = lo; i < hi; i++) {
         float *cosine = (float *)c->out->data + i * a->size, *sine = cosine + half;
+        for (int64_t j = 0; c->reference && j < half; j++) {
+            double angle = position[i] * pow((double)a->base, -2.0 * (double)j / (double)a->size);
+            cosine[j] = (float)cos(angle);
+            sine[j] = (float)sin(angle);
+        }
+        if (c->reference) continue;
         for (int64_t j = 0; j < half; j++) {
             double t = position[i] * turns[j];
             cosine[j] = (float)((t - floor(t + 0.5)) * 6.283185307179586);

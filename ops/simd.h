@@ -55,11 +55,6 @@ static inline vf v_splat(float x)
     return x - (vf){0}; /* x + 0 would lose the sign of -0 */
 }
 
-static inline vi v_truncate(vf x)
-{
-    return __builtin_convertvector(x, vi);
-}
-
 static inline vf v_float(vi x)
 {
     return __builtin_convertvector(x, vf);

@@ -18,11 +18,6 @@ static inline vf v_sqrt(vf x)
     return _mm256_sqrt_ps(x);
 }
 
-static inline vf v_floor(vf x)
-{
-    return _mm256_floor_ps(x);
-}
-
 /* a > b ? a : b, so b if either is NaN */
 static inline vf v_above(vf a, vf b)
 {

@@ -18,11 +18,6 @@ static inline vf v_sqrt(vf x)
     return _mm512_sqrt_ps(x);
 }
 
-static inline vf v_floor(vf x)
-{
-    return _mm512_floor_ps(x);
-}
-
 static inline vf v_above(vf a, vf b)
 {
     return _mm512_max_ps(a, b);

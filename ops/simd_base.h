@@ -60,15 +60,6 @@ static inline vf v_below(vf a, vf b)
     return v_pick(a < b, a, b);
 }
 
-/* From 2^23 on a float is an integer, or NaN. */
-static inline vf v_floor(vf x)
-{
-    vm small = (vf)((vi)x & 0x7fffffff) < 0x1p23f;
-    vf t = v_float(v_truncate(v_pick(small, x, (vf){0})));
-    vf down = t - v_pick(t > x, v_splat(1), (vf){0});
-    return v_pick(small, (vf)((vi)down | ((vi)x & INT32_MIN)), x);
-}
-
 static inline unsigned v_bits(vm m)
 {
     unsigned b = 0;

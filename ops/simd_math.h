@@ -264,15 +264,6 @@ static inline vf v_gelu(vf x)
     return v_fma(-a, v_normal_tail(a, &density), v_above((vf){0}, x));
 }
 
-/* Phi(x) + x phi(x); absolute error 2e-7 (it has a zero near -0.752) */
-static inline vf v_gelu_grad(vf x)
-{
-    vf density, a = v_below(v_splat(16), v_abs(x));
-    vf tail = v_normal_tail(a, &density);
-    vf t = v_fma(a * v_splat(0.398942280f), density, -tail); /* 1/sqrt(2 pi) */
-    return v_pick(v_lt(x, (vf){0}), -t, t + 1);
-}
-
 /* 2 ulp: a polynomial to 1, from there 1 - 2 (1 - Phi(sqrt(2) |x|)) */
 static inline vf v_erf(vf x)
 {

@@ -58,11 +58,9 @@ UNARY(softplus, v_softplus(a))
 UNARY(silu, v_silu(a))
 UNARY(silu_grad, v_silu_grad(a))
 UNARY(gelu, v_gelu(a))
-UNARY(gelu_grad, v_gelu_grad(a))
 UNARY(gelu_tanh, v_gelu_tanh(a))
 UNARY(relu, v_relu(a))
 UNARY(relu2, v_relu(a) * v_relu(a))
-UNARY(floor, v_floor(a))
 
 BINARY(silu_mul, v_silu(a) * b)
 BINARY(silu_grad_mul, v_silu_grad(a) * b)
@@ -84,7 +82,6 @@ ROW(scale, LOAD_1, a *s)
 ROW(shift, LOAD_1, a + s)
 ROW(clamp, LOAD_1, v_below(t, v_above(s, a)))
 ROW(axpby, LOAD_2, v_fma(a, s, b *t))
-ROW(axpy, LOAD_2, v_fma(a, s, b))
 ROW(exp_shifted, LOAD_1, v_exp(a - s))
 ROW(uniform, LOAD_1, v_float((vi)((vu)a >> 8)) * 0x1p-24f)
 ROW(keep, LOAD_2, v_pick(v_le(s, v_float((vi)((vu)b >> 8))), a *t, (vf){0}))
@@ -110,14 +107,9 @@ static void vec_where(int64_t n, float *y, const float *c, const float *a, const
     each(where_row, n, &(row){.y = y, .a = c, .b = a, .c = b});
 }
 
-static void vec_fma(int64_t n, float *y, const float *a, const float *b, const float *c)
-{
-    each(fma_row, n, &(row){.y = y, .a = a, .b = b, .c = c});
-}
-
 static void vec_muladd(int64_t n, float *y, const float *a, const float *b)
 {
-    vec_fma(n, y, a, b, y);
+    each(fma_row, n, &(row){.y = y, .a = a, .b = b, .c = y});
 }
 
 static void vec_fill(int64_t n, float *y, float value)
@@ -143,11 +135,6 @@ static void vec_clamp(int64_t n, float *y, const float *x, float lo, float hi)
 static void vec_axpby(int64_t n, float *y, float a, const float *x, float b, const float *z)
 {
     each(axpby_row, n, &(row){.y = y, .a = x, .b = z, .s = a, .t = b});
-}
-
-static void vec_axpy(int64_t n, float *y, float a, const float *x)
-{
-    each(axpy_row, n, &(row){.y = y, .a = x, .b = y, .s = a});
 }
 
 /* ---- reductions ----------------------------------------------------------------------------- */
@@ -326,14 +313,12 @@ const wf_vec WF_VEC_TABLE = {
     F(silu),
     F(silu_grad),
     F(gelu),
-    F(gelu_grad),
     F(gelu_tanh),
     F(silu_mul),
     F(silu_grad_mul),
     F(gate_grad),
     F(relu),
     F(relu2),
-    F(floor),
     F(add),
     F(sub),
     F(mul),
@@ -345,13 +330,11 @@ const wf_vec WF_VEC_TABLE = {
     F(less),
     F(less_equal),
     F(where),
-    F(fma),
     F(fill),
     F(scale),
     F(shift),
     F(clamp),
     F(axpby),
-    F(axpy),
     F(muladd),
     F(sum),
     F(dot),

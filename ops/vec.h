@@ -27,7 +27,7 @@ typedef struct wf_vec {
 
     wf_unary_fn *neg, *abs, *sign, *exp, *expm1, *log, *log1p, *sqrt, *rsqrt, *square, *reciprocal,
         *sin, *cos, *tanh, *erf, *sigmoid, *softplus, *silu, *silu_grad /* d silu(x) / dx */, *gelu,
-        *gelu_grad, *gelu_tanh, *relu, *relu2, *floor;
+        *gelu_tanh, *relu, *relu2;
     wf_binary_fn *add, *sub, *mul, *div, *max, *min, *pow, *equal, *less, *less_equal;
 
     wf_binary_fn *silu_mul, *silu_grad_mul; /* silu(a) b, silu'(a) b */
@@ -36,13 +36,11 @@ typedef struct wf_vec {
                       const float *y);
 
     void (*where)(int64_t n, float *y, const float *c, const float *a, const float *b);
-    void (*fma)(int64_t n, float *y, const float *a, const float *b, const float *c); /* ab + c */
     void (*fill)(int64_t n, float *y, float value);
     void (*scale)(int64_t n, float *y, const float *x, float a);
     void (*shift)(int64_t n, float *y, const float *x, float a);
     void (*clamp)(int64_t n, float *y, const float *x, float lo, float hi);
     void (*axpby)(int64_t n, float *y, float a, const float *x, float b, const float *z);
-    void (*axpy)(int64_t n, float *y, float a, const float *x);          /* y += a x */
     void (*muladd)(int64_t n, float *y, const float *a, const float *b); /* y += a b */
 
     double (*sum)(int64_t n, const float *x); /* float lanes in blocks, blocks added in double */

@@ -2,6 +2,8 @@
  * Stochastic gradient descent with heavy-ball momentum (Polyak 1964) in PyTorch's form.
  *
  *   g <- g + decay p;  b <- momentum b + g;  p <- p - lr b
+ *
+ * Without either, the update of an embedding moves only the rows that were read (simplify.c).
  */
 #include <weft/op.h>
 

@@ -100,6 +100,7 @@ static wf_node *fuse_chain(wf_node *n)
 static bool stores_to(const wf_node *n, const wf_node *leaf)
 {
     if (n->op == &wf_op_assign) return n->in[0] == leaf;
+    if (n->op == &wf_op_scatter_store) return n->in[2] == leaf;
     if (n->op != &wf_op_pointwise_store) return false;
     const wf_pw *p = n->attr;
     for (int i = 0; i < p->n_stores; i++)

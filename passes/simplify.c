@@ -1,6 +1,7 @@
 /*
  * Algebra that never changes a result's bits (x + 0, 1 x, double negation or reshape), constants
- * folded, sizes made numbers, sparse rows added in place.
+ * folded, sizes made numbers, sparse rows added in place: into a sum of gradients, or into the
+ * table itself where plain SGD trains it.
  */
 #include "passes/passes.h"
 
@@ -145,8 +146,30 @@ static wf_node *simplify(wf_node *n)
     return NULL;
 }
 
+/* assign(p, p - lr * scatter_rows(ids, dy)) -> scatter_store(ids, -lr * dy, p): rows that nobody
+ * names are not touched. */
+static bool sparse_updates(wf_graph *g)
+{
+    bool changed = false;
+    for (int i = g->n_effects - 1; i >= 0; i--) {
+        wf_node *e = g->effects[i], *p = e->in[0], *y = e->op == &wf_op_assign ? e->in[1] : e;
+        wf_node *d = y->op == &wf_op_sub && y->in[0] == p ? y->in[1] : e;
+        wf_node *s = d->op == &wf_op_mul && d->in[0]->shape.rank == 0 ? d->in[1] : e;
+        if (s->op != &wf_op_scatter_rows || s->n_in != 2) continue;
+        if (y->n_users != 1 || d->n_users != 1 || s->n_users != 1) continue;
+        g->scope = e->scope;
+        wf_node *in[3] = {s->in[0], wf_mul(wf_neg(d->in[0]), s->in[1]), p};
+        wf_apply(&wf_op_scatter_store, s->attr, 3, in);
+        wf_remove_effect(e);
+        changed = true;
+    }
+    g->scope = "";
+    return changed;
+}
+
 const wf_pass wf_pass_simplify = {
     .name = "simplify",
-    .doc = "x+0, 1x, constants, sizes, views of views -> less",
+    .doc = "x+0, 1x, constants, sizes, views of views -> less; sparse rows go into their table",
     .rewrite = simplify,
+    .run = sparse_updates,
 };

@@ -1,12 +1,11 @@
 /*
  * First values of parameters: counter-based, so the same for any number of threads and any order of
- * declaration. Normal numbers by Box and Muller (1958): sqrt(-2 ln(1-u)) cos(2 pi v). A truncated
- * normal takes, for each element, the first of a sequence of normal numbers that lies within 2.
+ * declaration. A truncated normal takes, for each element, the first of a sequence of normal
+ * numbers that lies within 2.
  */
 #include "runtime/init.h"
 
-#include "graph/base.h"
-#include "ops/vec.h"
+#include "ops/ops.h"
 
 #include <math.h>
 
@@ -22,18 +21,8 @@ struct job {
 /* Normal numbers of one try for elements first..first+n-1. */
 static void normals(const struct job *j, int attempt, int64_t first, int64_t n, float *y)
 {
-    const wf_vec *v = wf_vec_get();
     float angle[BLOCK];
-    uint64_t stream = j->stream + 2 * (uint64_t)attempt;
-    v->uniform(n, y, j->seed, stream, (uint64_t)first);
-    v->uniform(n, angle, j->seed, stream + 1, (uint64_t)first);
-    v->scale(n, y, y, -1.0f);
-    v->log1p(n, y, y);
-    v->scale(n, y, y, -2.0f);
-    v->sqrt(n, y, y);
-    v->scale(n, angle, angle, 6.28318530718f);
-    v->cos(n, angle, angle);
-    v->mul(n, y, y, angle);
+    wf_normal_row(n, y, angle, j->seed, j->stream + 2 * (uint64_t)attempt, first);
 }
 
 static void truncated(const struct job *j, int64_t first, int64_t n, float *y)

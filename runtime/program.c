@@ -124,12 +124,20 @@ static void run_traced(const wf_program *p, const wf_step *s, int64_t count)
     const wf_node *n = s->node;
     wf_trace_event e = {.name = n->name ? n->name : n->scope,
                         .op = n->op->name,
-                        .flops = s->cost.flops,
+                        .flops = s->flops,
                         .bytes = s->cost.bytes,
                         .start = wf_now()};
     run_step(p, s, count);
     e.end = wf_now();
     wf_trace_add(p->rt->trace, &e);
+}
+
+/* Before it runs: its inputs may be gone afterwards. */
+static void count_flops(wf_program *p, wf_step *s)
+{
+    const wf_op *op = s->node->op;
+    s->flops = s->cost.flops * (op->share ? op->share(&s->call) : 1);
+    p->stats.flops += s->flops;
 }
 
 wf_status wf_run(wf_program *p)
@@ -139,9 +147,12 @@ wf_status wf_run(wf_program *p)
         if (s != WF_OK) return s;
     }
     int64_t *count = wf_store_step(p->store);
-    for (int s = 0; s < p->n_steps; s++)
-        (p->rt->trace ? run_traced : run_step)(p, &p->steps[s], *count);
-    if (p->has_effects) ++*count;
+    p->stats.flops = 0;
+    for (int s = 0; s < p->n_steps; s++) {
+        count_flops(p, &p->steps[s]);
+        (p->rt->trace ? run_traced : run_step)(p, &p->steps[s], *count + p->runs);
+    }
+    ++*(p->has_effects ? count : &p->runs);
     return WF_OK;
 }
 

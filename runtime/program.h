@@ -22,9 +22,10 @@ typedef struct wf_step {
     const wf_node *node;
     wf_call call;
     wf_cost cost;
-    size_t work; /* offset in the slab, if the op has work */
-    int value;   /* its output */
-    bool alone;  /* too small to wake anybody */
+    double flops; /* of the last run */
+    size_t work;  /* offset in the slab, if the op has work */
+    int value;    /* its output */
+    bool alone;   /* too small to wake anybody */
 } wf_step;
 
 typedef struct wf_bound {
@@ -51,6 +52,7 @@ struct wf_program {
     size_t scratch_bytes; /* a thread */
     bool is_stale;        /* an input was bound: pointers must be found anew */
     bool has_effects;
+    int64_t runs; /* finished ones of a program without effects: the store counts the others */
     wf_program_stats stats;
 };
 

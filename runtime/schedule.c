@@ -27,6 +27,7 @@ struct schedule {
 bool wf_writes(const wf_node *n, const wf_node *leaf)
 {
     if (n->op == &wf_op_assign) return n->in[0] == leaf;
+    if (n->op == &wf_op_scatter_store) return n->in[2] == leaf;
     const wf_op *op = n->op;
     if (!(op->traits & WF_EFFECT)) return false;
     const wf_pw *p = wf_stores_of(n);

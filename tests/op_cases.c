@@ -114,6 +114,27 @@ static wf_node *store_product_plain(wf_graph *g, wf_node *const x[], const void 
     return p;
 }
 
+static wf_node *rows_table(wf_graph *g, const wf_node *dy, const void *attr)
+{
+    static const wf_init init = {.kind = WF_INIT_NORMAL, .a = 1};
+    wf_shape s = WF_SHAPE(((const wf_rows_attr *)attr)->rows, wf_dim(dy, -1));
+    return wf_param(g, "p", s, (wf_role){0}, init);
+}
+
+static wf_node *scatter_store(wf_graph *g, wf_node *const x[], const void *attr)
+{
+    wf_node *p = rows_table(g, x[1], attr);
+    wf_apply3(&wf_op_scatter_store, attr, x[0], x[1], p);
+    return p;
+}
+
+static wf_node *scatter_store_plain(wf_graph *g, wf_node *const x[], const void *attr)
+{
+    wf_node *p = rows_table(g, x[1], attr);
+    wf_assign(p, wf_apply3(&wf_op_scatter_rows, attr, x[0], x[1], p));
+    return p;
+}
+
 static wf_node *matmul(wf_graph *g, wf_node *const x[], const void *attr)
 {
     const wf_matmul_attr *a = attr;
@@ -405,6 +426,8 @@ const op_case op_cases[] = {
     {&wf_op_scatter_rows, "into a table of as many", {{OP_IDS, {5}, .limit = 5}, {OP_ANY, {5, 3}}, {OP_ANY, {5, 3}}}, TABLE(5), .flags = OP_SECOND, .plain = op_scatter_into_plain},
     {&wf_op_scatter_rows, "150 rows", {{OP_IDS, {200}, .limit = 150}, {OP_ANY, {200, 3}}}, TABLE(150), .plain = op_scatter_plain},
     {&wf_op_scatter_rows, "large", {{OP_IDS, {1024}, .limit = 2000}, {OP_ANY, {1024, 512}}}, TABLE(2000), .flags = OP_LARGE},
+    {&wf_op_scatter_store, "150 rows", {{OP_IDS, {200}, .limit = 150}, {OP_ANY, {200, 3}}}, TABLE(150), .build = scatter_store, .plain = scatter_store_plain},
+    {&wf_op_scatter_store, "large", {{OP_IDS, {512}, .limit = 30000}, {OP_ANY, {512, 256}}}, TABLE(30000), OP_LARGE, scatter_store},
     {&wf_op_one_hot, "of rank 2", {{OP_IDS, {2, 3}, .limit = 4}}, TABLE(4), .flags = OP_DATA, .plain = op_one_hot_plain},
     {&wf_op_one_hot, "one id", {{OP_LENGTHS, {0}, .limit = 3}}, TABLE(4), .flags = OP_DATA, .plain = op_one_hot_plain},
     {&wf_op_one_hot, "large", {{OP_IDS, {512}, .limit = 1024}}, TABLE(1024), .flags = OP_DATA | OP_LARGE, .plain = op_one_hot_plain},
@@ -422,8 +445,8 @@ const op_case op_cases[] = {
     {&wf_op_dropout, "large", {{OP_ANY, {512, 1024}}}, RATE(0.1f), .flags = OP_LARGE},
     {&wf_op_uniform, "small", .attr = &small_shape, .flags = OP_DATA, .build = uniform},
     {&wf_op_uniform, "large", .attr = &large_shape, .flags = OP_DATA | OP_LARGE, .build = uniform},
-    {&wf_op_normal, "small", .attr = &small_shape, .flags = OP_DATA, .build = normal},
-    {&wf_op_normal, "large", .attr = &large_shape, .flags = OP_DATA | OP_LARGE, .build = normal},
+    {&wf_op_normal, "small", .attr = &small_shape, .build = normal},
+    {&wf_op_normal, "large", .attr = &large_shape, .flags = OP_LARGE, .build = normal},
 
     /* rope.c, rope_angles.c */
     {&wf_op_rope, "of rank 2", {{OP_ANY, {5, 4}}, {OP_LENGTHS, {5}, .limit = 100}}, ROPE(100), .flags = OP_SECOND, .plain = op_rope_plain},

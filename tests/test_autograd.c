@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include <weft/weft.h>
+#include <weft/op.h>
 
 enum { N = 6 };
 
@@ -450,5 +450,115 @@ Test(autograd, a_leaf_is_assigned_once)
     wf_assign(p, wf_shift(p, 2));
     cr_expect_eq(wf_graph_check(g), WF_EMODEL);
     cr_expect(strstr(wf_error(), "assigned twice"), "%s", wf_error());
+    wf_graph_free(g);
+}
+
+/* ---- ops without a gradient ---- */
+
+static void identity_lane(const void *attr, int64_t n, float *y, const float *const x[])
+{
+    (void)attr;
+    memcpy(y, x[0], (size_t)n * sizeof *y);
+}
+
+static const wf_op opaque = {.name = "opaque",
+                             .doc = "x, but nobody wrote its gradient",
+                             .arity = 1,
+                             .traits = WF_ELEMENTWISE,
+                             .infer = wf_infer_same,
+                             .lane = identity_lane};
+
+/* sum(x^2) + sum(opaque(exp(x))): a part of the gradient would be missing. */
+static wf_node *half_opaque(wf_node *x)
+{
+    wf_node *h = wf_exp(x), *y = wf_apply(&opaque, NULL, 1, &h);
+    return wf_add(sum(wf_square(x)), sum(wf_name(y, "black box")));
+}
+
+static void expect_opaque(model *m)
+{
+    cr_expect_eq(wf_compile(&m->p, m->g, m->store, m->rt, NULL), WF_EMODEL, "compiled");
+    cr_expect(strstr(wf_error(), "black box: opaque: has no gradient"), "%s", wf_error());
+    end(m);
+}
+
+Test(autograd, an_op_without_a_gradient_on_one_of_two_paths_is_a_mistake)
+{
+    model a = begin(), b = begin(), c = begin();
+    wf_node *x = wf_input(a.g, "x", WF_F32, WF_SHAPE(N));
+    wf_output(wf_gradient(half_opaque(x), x), "d");
+    expect_opaque(&a);
+    x = wf_param(b.g, "w", WF_SHAPE(N), (wf_role){0}, (wf_init){0});
+    wf_minimize(half_opaque(x), &wf_sgd, NULL, NULL);
+    expect_opaque(&b);
+    x = wf_param(c.g, "w", WF_SHAPE(N), (wf_role){0}, (wf_init){0}); /* no other path to w */
+    wf_node *v = wf_param(c.g, "v", WF_SHAPE(N), (wf_role){0}, (wf_init){0});
+    wf_node *y = wf_name(wf_apply(&opaque, NULL, 1, &x), "black box");
+    wf_minimize(sum(wf_mul(y, v)), &wf_sgd, NULL, NULL);
+    expect_opaque(&c);
+}
+
+/* One that does not stand between the loss and x is none of its business. */
+Test(autograd, an_op_without_a_gradient_elsewhere_does_no_harm)
+{
+    model m = begin();
+    wf_node *x = wf_input(m.g, "x", WF_F32, WF_SHAPE(N)), *c = wf_full(m.g, WF_SHAPE(N), 3);
+    wf_node *h = wf_exp(x), *y = wf_apply(&opaque, NULL, 1, &c),
+            *z = wf_apply(&opaque, NULL, 1, &h);
+    wf_output(wf_gradient(sum(wf_mul(y, x)), x), "d");
+    wf_output(wf_gradient(sum(wf_scale(z, 2)), z), "by z");
+    wf_output(wf_gradient(sum(wf_mul(x, wf_stop_gradient(z))), x), "stopped");
+    compile(&m);
+    bind(&m, "x", points, sizeof points);
+    run(&m);
+    double three[N], two[N], want[N];
+    for (int i = 0; i < N; i++) three[i] = 3, two[i] = 2, want[i] = exp((double)points[i]);
+    expect_near("a constant", &m, "d", N, three);
+    expect_near("a value in the middle", &m, "by z", N, two);
+    expect_near("behind stop_gradient", &m, "stopped", N, want);
+    end(&m);
+}
+
+/* sum(3 x) and all that is piecewise constant in x. */
+Test(autograd, nothing_flows_through_what_is_piecewise_constant)
+{
+    static const int32_t label[] = {2};
+    model m = begin();
+    wf_node *x = wf_input(m.g, "x", WF_F32, WF_SHAPE(N)), *zero = wf_constant(m.g, 0);
+    wf_node *row = wf_reshape(x, WF_SHAPE(1, N)), *y = wf_scale(x, 3);
+    wf_node *whole = wf_cast(wf_scale(x, 10), WF_I32);
+    wf_node *flat[] = {wf_sign(x),
+                       wf_less(x, zero),
+                       wf_less_equal(x, zero),
+                       wf_equal(x, zero),
+                       wf_cast(whole, WF_F32),
+                       wf_sum(wf_one_hot(whole, 5), WF_AXES(1), false),
+                       wf_hits(row, wf_constants_i32(m.g, WF_SHAPE(1), label), -1),
+                       wf_stop_gradient(x),
+                       wf_extent(x, 0)};
+    for (size_t i = 0; i < sizeof flat / sizeof *flat; i++) y = wf_add(y, flat[i]);
+    wf_node *loss = wf_output(sum(y), "loss");
+    wf_output(wf_gradient(loss, x), "d");
+    compile(&m);
+    bind(&m, "x", points, sizeof points);
+    run(&m);
+    double three[N];
+    for (int i = 0; i < N; i++) three[i] = 3;
+    expect_near("piecewise constant", &m, "d", N, three);
+    end(&m);
+}
+
+Test(autograd, a_parameter_is_trained_by_one_request)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *a = wf_param(g, "a", WF_SHAPE(N), (wf_role){0}, (wf_init){0});
+    wf_node *b = wf_param(g, "b", WF_SHAPE(N), (wf_role){0}, (wf_init){0});
+    wf_minimize(sum(wf_square(a)), &wf_sgd, NULL, NULL);
+    wf_minimize(sum(wf_mul(b, wf_stop_gradient(a))), &wf_lion, NULL, NULL);
+    cr_expect_eq(wf_graph_check(g), WF_OK, "%s", wf_error());
+    wf_minimize(sum(wf_exp(b)), &wf_adamw, NULL, NULL);
+    cr_expect_eq(wf_graph_check(g), WF_EMODEL);
+    cr_expect(strstr(wf_error(), "minimize: b is trained by another wf_minimize"), "%s",
+              wf_error());
     wf_graph_free(g);
 }

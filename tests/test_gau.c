@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "gau_trial.h"
 
@@ -348,5 +349,57 @@ Test(gau, rows_that_see_nothing_are_zero)
     for (int i = 12 * 8; i < 20 * 8; i++) cr_expect_eq(read_output(&t, "o")[i], 0, "%d", i);
     for (int i = 0; i < 8 * 36; i++) cr_expect(isfinite(read_output(&t, "dwi")[i]), "dwi %d", i);
     end(&t);
+    free(x);
+}
+
+/* ---- costs ---- */
+
+/* The flops of the events of one op in a trace. */
+static double traced_flops(const char *path, const char *op)
+{
+    static char text[1 << 16];
+    double sum = 0;
+    char name[64];
+    FILE *f = fopen(path, "r");
+    cr_assert(f);
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    fclose(f);
+    snprintf(name, sizeof name, "\"name\":\"%s\"", op);
+    for (const char *at = text; (at = strstr(at, name)); at++)
+        sum += strtod(strstr(at, "\"flops\":") + 8, NULL);
+    return sum;
+}
+
+/* A batch of room for 4 sequences and 150 tokens, which holds less. */
+Test(gau, statistics_and_trace_count_the_spans_of_the_batch_that_ran)
+{
+    static const int32_t batch[2][5] = {{0, 100, 110, 110, 110}, {0, 150, 150, 150, 150}};
+    static const double pairs[2] = {100 * 100 + 10 * 10, 150 * 150};
+    gau_layer l = {.d = 6,
+                   .e = 8,
+                   .s = 4,
+                   .norm = "softmax",
+                   .packed = true,
+                   .batch = 4,
+                   .time = 150,
+                   .differentiate = true};
+    char path[] = "/tmp/weft-trace-XXXXXX";
+    int fd = mkstemp(path);
+    cr_assert(fd >= 0);
+    close(fd);
+    float *x = random_x(l.time * l.d);
+    double flops[2];
+    for (int i = 0; i < 2; i++) {
+        setenv("WF_TRACE", path, 1);
+        trial t = compile(&l, "", 1);
+        unsetenv("WF_TRACE");
+        run(&t, &l, x, batch[i]);
+        flops[i] = wf_program_get_stats(t.p).flops;
+        end(&t);
+        cr_expect_eq(traced_flops(path, "gau_attend"), 2 * pairs[i] * 12, "batch %d", i);
+        cr_expect_eq(traced_flops(path, "gau_grad"), pairs[i] * (4 * 8 + 6 * 4), "batch %d", i);
+    }
+    cr_expect_eq(flops[1] - flops[0], (pairs[1] - pairs[0]) * (2 * 12 + 4 * 8 + 6 * 4));
+    remove(path);
     free(x);
 }

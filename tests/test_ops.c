@@ -203,3 +203,64 @@ Test(ops, dropout_zeroes_its_share_and_scales_the_rest)
     op_trial_end(&t);
     wf_runtime_free(rt);
 }
+
+/* ---- runs ---- */
+
+/* Without effects a program's own runs are counted, beside those that the store has seen. */
+Test(ops, random_numbers_are_new_in_every_run)
+{
+    enum { RUNS = 4 };
+    static float seen[2][RUNS][3];
+    wf_runtime *rt = op_runtime(1, "", "");
+    for (int again = 0; again < 2; again++) {
+        wf_graph *g = wf_graph_new();
+        wf_store *s = wf_store_new(9);
+        wf_program *p;
+        wf_output(wf_uniform(g, WF_SCALAR), "uniform");
+        wf_output(wf_normal(g, WF_SCALAR), "normal");
+        wf_output(wf_sum(wf_dropout(wf_full(g, WF_SHAPE(4000), 1), 0.5f), WF_ALL, false), "mask");
+        cr_assert_eq(wf_compile(&p, g, s, rt, NULL), WF_OK, "%s", wf_error());
+        for (int r = 0; r < RUNS; r++) {
+            static const char *const names[] = {"uniform", "normal", "mask"};
+            cr_assert_eq(wf_run(p), WF_OK, "%s", wf_error());
+            for (int i = 0; i < 3; i++) seen[again][r][i] = wf_scalar(p, names[i]);
+        }
+        wf_program_free(p);
+        wf_store_free(s);
+        wf_graph_free(g);
+    }
+    cr_expect_arr_eq(seen[0], seen[1], sizeof seen[0], "a new program repeats the numbers");
+    for (int i = 0; i < 3; i++)
+        for (int r = 0; r < RUNS; r++)
+            for (int q = 0; q < r; q++)
+                cr_expect_neq(seen[0][r][i], seen[0][q][i], "value %d, runs %d and %d", i, q, r);
+    wf_runtime_free(rt);
+}
+
+Test(ops, where_takes_conditions_of_any_dtype)
+{
+    static const float f[] = {0, 0.5f, -2, 0}, want[] = {20, 1, 1, 20};
+    static const int32_t i32[] = {0, 1, -7, 0};
+    static const uint8_t u8[] = {0, 1, 255, 0};
+    static const struct {
+        wf_dtype dtype;
+        const void *data;
+        size_t bytes;
+    } all[] = {{WF_F32, f, sizeof f}, {WF_I32, i32, sizeof i32}, {WF_U8, u8, sizeof u8}};
+    wf_runtime *rt = op_runtime(1, "", "");
+    for (int k = 0; k < 3; k++) {
+        wf_graph *g = wf_graph_new();
+        wf_store *s = wf_store_new(0);
+        wf_program *p;
+        wf_node *cond = wf_input(g, "cond", all[k].dtype, WF_SHAPE(4));
+        wf_output(wf_where(cond, wf_constant(g, 1), wf_constant(g, 20)), "y");
+        cr_assert_eq(wf_compile(&p, g, s, rt, NULL), WF_OK, "%s", wf_error());
+        cr_assert_eq(wf_bind(p, "cond", all[k].data, all[k].bytes), WF_OK, "%s", wf_error());
+        cr_assert_eq(wf_run(p), WF_OK, "%s", wf_error());
+        cr_expect_arr_eq((const float *)wf_read(p, "y", NULL), want, sizeof want, "dtype %d", k);
+        wf_program_free(p);
+        wf_store_free(s);
+        wf_graph_free(g);
+    }
+    wf_runtime_free(rt);
+}

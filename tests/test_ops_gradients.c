@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/program.h"
 #include "tests/op_trial.h"
 
 enum { FEW = 64 };
@@ -72,11 +73,13 @@ Test(op_gradients, can_be_differentiated_again, .timeout = 100)
     check_all_directions(OP_SECOND);
 }
 
-/* The probe of y, in double: the program's own sum would round to float. */
+/* The probe of y, in double: the program's own sum would round to float. Random numbers are those
+ * of the first run. */
 static double run_probe(const op_trial *t)
 {
     wf_dtype type;
     int64_t n;
+    t->p->runs = 0;
     cr_assert_eq(wf_run(t->p), WF_OK, "%s", wf_error());
     const float *y = op_trial_value(t, 0, &type, &n);
     double sum = 0;
@@ -125,5 +128,57 @@ Test(op_gradients, agree_with_differences_by_every_element, .timeout = 100)
     cr_assert(rt, "%s", wf_error());
     for (const op_case *c = op_cases; c->op; c++)
         if (is_asked_for(c, OP_GRADIENT)) check_elements(c, rt);
+    wf_runtime_free(rt);
+}
+
+/* ---- ops without a gradient ---- */
+
+/* sum(y) + sum(x): half of the gradient by x flows through the op. */
+static wf_status differentiate(const op_case *c, int i, wf_runtime *rt)
+{
+    wf_node *x[OP_ARGS];
+    wf_program *p;
+    wf_store *s = wf_store_new(1);
+    wf_graph *g = wf_graph_new();
+    wf_node *y = op_case_build(c, g, NULL, x);
+    wf_node *loss = wf_add(wf_sum(y, WF_ALL, false), wf_sum(x[i], WF_ALL, false));
+    wf_output(wf_gradient(loss, x[i]), "d");
+    wf_status status = wf_compile(&p, g, s, rt, NULL);
+    wf_program_free(p);
+    wf_store_free(s);
+    wf_graph_free(g);
+    return status;
+}
+
+static bool gives_floats(const op_case *c)
+{
+    wf_node *x[OP_ARGS];
+    wf_graph *g = wf_graph_new();
+    const wf_node *y = op_case_build(c, g, NULL, x);
+    bool floats = y->op == c->op && y->dtype == WF_F32;
+    wf_graph_free(g);
+    return floats;
+}
+
+Test(op_gradients, exist_or_are_zero_or_are_a_mistake_that_names_the_op)
+{
+    wf_runtime *rt = op_runtime(1, "", "");
+    int mistakes = 0;
+    for (const op_case *c = op_cases; c->op; c++) {
+        if (!is_asked_for(c, 0) || (c->op->traits & WF_LEAF) || !gives_floats(c)) continue;
+        for (int i = 0; i < op_case_args(c); i++) {
+            if (c->in[i].draw >= OP_IDS) continue; /* integers */
+            bool is_fine = c->op->grad || (c->op->traits & WF_FLAT);
+            wf_status s = differentiate(c, i, rt);
+            cr_expect_eq(s, is_fine ? WF_OK : WF_EMODEL, "%s, %s, x%d: %d, %s", c->op->name,
+                         c->name, i, s, wf_error());
+            if (is_fine) continue;
+            char text[80];
+            snprintf(text, sizeof text, "%s: has no gradient", c->op->name);
+            cr_expect(strstr(wf_error(), text), "%s: %s", text, wf_error());
+            mistakes++;
+        }
+    }
+    cr_expect(mistakes > 0 || getenv("ONLY_OP"));
     wf_runtime_free(rt);
 }

@@ -2,6 +2,7 @@
  * Optimizers and schedules against numbers: four steps on gradients that do not depend on the
  * parameter, computed beforehand in double precision.
  */
+#define _GNU_SOURCE
 #include <criterion/criterion.h>
 
 #include <math.h>
@@ -278,6 +279,105 @@ Test(optim, a_parameter_that_the_loss_does_not_see_stays_as_it_is)
     run(&t, 1);
     cr_expect_arr_eq(wf_store_data(t.store, "v", NULL, NULL), start, sizeof start);
     cr_expect_null(wf_store_data(t.store, "opt/adamw/v/m", NULL, NULL));
+    end(&t);
+}
+
+/* ---- an embedding ---- */
+
+enum { ROWS = 200, WIDTH = 5, PICKS = 9 };
+
+static bool is_picked(const int32_t *ids, int r)
+{
+    for (int i = 0; i < PICKS; i++)
+        if (ids[i] == r) return true;
+    return false;
+}
+
+/* Three steps on sum(w row^2); whether only the rows of ids are touched. */
+static bool train_rows(const wf_optimizer *o, const void *hyper, float clip, float table[])
+{
+    static const int32_t ids[PICKS] = {3, 199, 3, 64, -1, 3, 200, 63, 64};
+    float w[PICKS * WIDTH];
+    trial t = begin();
+    wf_init init = {.kind = WF_INIT_NORMAL, .a = 1};
+    wf_node *p = wf_param(t.g, "p", WF_SHAPE(ROWS, WIDTH), (wf_role){WF_EMBEDDING, 0, 0, 0}, init);
+    wf_node *x = wf_gather(p, wf_input(t.g, "ids", WF_I32, WF_SHAPE(PICKS)));
+    wf_node *weights = wf_input(t.g, "w", WF_F32, WF_SHAPE(PICKS, WIDTH));
+    wf_minimize(wf_sum(wf_mul(wf_square(x), weights), WF_ALL, false), o, hyper,
+                &(wf_minimize_options){.clip_norm = clip});
+    cr_assert_eq(wf_compile(&t.p, t.g, t.store, t.rt, NULL), WF_OK, "%s", wf_error());
+    cr_assert_eq(wf_set(t.p, "lr", 0.1f), WF_OK, "%s", wf_error());
+    for (int i = 0; i < PICKS * WIDTH; i++) w[i] = (float)cos(i);
+    cr_assert_eq(wf_bind(t.p, "ids", ids, sizeof ids), WF_OK, "%s", wf_error());
+    cr_assert_eq(wf_bind(t.p, "w", w, sizeof w), WF_OK, "%s", wf_error());
+    const float *now = wf_store_data(t.store, "p", NULL, NULL);
+    float before[ROWS * WIDTH];
+    memcpy(before, now, sizeof before);
+    for (int i = 0; i < 3; i++) cr_assert_eq(wf_run(t.p), WF_OK, "%s", wf_error());
+    memcpy(table, now, sizeof before);
+    for (int r = 0; r < ROWS; r++) {
+        bool changed = memcmp(before + (ptrdiff_t)r * WIDTH, now + (ptrdiff_t)r * WIDTH,
+                              WIDTH * sizeof *now) != 0;
+        cr_expect_eq(changed, is_picked(ids, r) || (o == &wf_sgd && hyper == &decayed),
+                     "%s, row %d", o->name, r);
+    }
+    char *text = wf_program_text(t.p);
+    bool sparse = strstr(text, "scatter_store") && !strstr(text, "scatter_rows");
+    free(text);
+    end(&t);
+    return sparse;
+}
+
+Test(optim, plain_sgd_touches_only_the_rows_of_an_embedding_that_were_read)
+{
+    static float sparse[ROWS * WIDTH], dense[ROWS * WIDTH], other[ROWS * WIDTH];
+    cr_expect(train_rows(&wf_sgd, &plain, 0, sparse));
+    setenv("WF_PASSES", "-simplify", 1);
+    cr_expect(!train_rows(&wf_sgd, &plain, 0, dense));
+    unsetenv("WF_PASSES");
+    for (int i = 0; i < ROWS * WIDTH; i++)
+        cr_expect_float_eq(sparse[i], dense[i], 1e-6f * (1 + fabsf(dense[i])), "%d: %g, %g", i,
+                           (double)sparse[i], (double)dense[i]);
+    cr_expect(!train_rows(&wf_sgd, &heavy, 0, other));
+    cr_expect(!train_rows(&wf_sgd, &decayed, 0, other));
+    cr_expect(!train_rows(&wf_sgd, &plain, 100, other)); /* the norm needs the gradient */
+}
+
+/* The other reader comes later by its depth, and must not see the new table; v is trained beside
+ * it. */
+Test(optim, an_update_of_rows_waits_for_all_readers_of_the_table)
+{
+    static const int32_t ids[2] = {1, 1};
+    wf_init one = {.kind = WF_INIT_CONSTANT, .a = 1};
+    trial t = begin();
+    wf_node *p = wf_param(t.g, "p", WF_SHAPE(3, 2), (wf_role){0}, one), *deep = p;
+    wf_node *v = wf_param(t.g, "v", WF_SHAPE(2, 2), (wf_role){0}, one);
+    wf_node *x = wf_gather(p, wf_input(t.g, "ids", WF_I32, WF_SHAPE(2)));
+    for (int i = 0; i < 30; i++) deep = wf_transpose(wf_cumsum(deep, 0), (wf_axes){0});
+    wf_assign(wf_state(p, "deep"), wf_sub(deep, wf_scale(p, 2)));
+    wf_minimize(wf_sum(wf_mul(x, v), WF_ALL, false), &wf_sgd, NULL, NULL);
+    setenv("WF_PASSES", "-simplify", 1);
+    wf_runtime *dense = wf_runtime_new(&(wf_runtime_options){.threads = 1});
+    unsetenv("WF_PASSES");
+    float got[2][6], v_got[2][4];
+    for (int i = 0; i < 2; i++) {
+        wf_store *s = wf_store_new(0);
+        cr_assert_eq(wf_compile(&t.p, t.g, s, i ? dense : t.rt, NULL), WF_OK, "%s", wf_error());
+        cr_assert_eq(wf_bind(t.p, "ids", ids, sizeof ids), WF_OK, "%s", wf_error());
+        cr_assert_eq(wf_set(t.p, "lr", 0.5f), WF_OK, "%s", wf_error());
+        cr_assert_eq(wf_run(t.p), WF_OK, "%s", wf_error());
+        const float *now = wf_store_data(s, "p", NULL, NULL);
+        for (int k = 0; k < 6; k++)
+            cr_expect_eq(now[k], k / 2 == 1 ? 0 : 1, "p[%d] is %g", k, (double)now[k]);
+        memcpy(got[i], wf_store_data(s, "opt/none/p/deep", NULL, NULL), sizeof got[i]);
+        memcpy(v_got[i], wf_store_data(s, "v", NULL, NULL), sizeof v_got[i]);
+        wf_program_free(t.p);
+        wf_store_free(s);
+    }
+    t.p = NULL;
+    cr_expect_arr_eq(got[0], got[1], sizeof got[0], "the deep reader saw the new table");
+    cr_expect_arr_eq(v_got[0], v_got[1], sizeof v_got[0]);
+    wf_runtime_free(dense);
     end(&t);
 }
 

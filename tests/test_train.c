@@ -185,6 +185,45 @@ Test(train, a_resumed_run_has_the_bits_of_an_uninterrupted_one)
     wf_store_free(golden);
 }
 
+/* Largest distance of two runs' tensors, relative to 1 + |w|. */
+static double distance(const wf_store *a, const wf_store *b)
+{
+    double worst = 0;
+    for (int i = 0; i < wf_store_count(a); i++) {
+        wf_shape s;
+        const char *name = wf_store_name(a, i);
+        const float *x = wf_store_data(a, name, NULL, &s), *y = wf_store_data(b, name, NULL, NULL);
+        for (int64_t k = 0; k < wf_elements(&s); k++)
+            worst = fmax(worst, fabs((double)x[k] - (double)y[k]) / (1 + fabs((double)y[k])));
+    }
+    return worst;
+}
+
+/* With dropout everywhere: both draw the same masks. */
+Test(train, the_naive_references_train_the_same_model, .timeout = 60)
+{
+    wf_store *golden = load_golden();
+    for (wf_gau_norm norm = WF_GAU_SOFTMAX_PLUS; norm <= WF_GAU_RELU2; norm++) {
+        wf_gau_config c = config;
+        c.norm = norm;
+        c.dropout.embedding = c.dropout.attention = c.dropout.output = c.dropout.logits = 0.1f;
+        run fast = start(&c, golden, &wf_adamw, NULL, 2);
+        setenv("WF_KERNELS", "ref", 1);
+        run naive = start(&c, golden, &wf_adamw, NULL, 1);
+        unsetenv("WF_KERNELS");
+        for (int t = 0; t < 5; t++) {
+            float a = step(&fast, golden, t), b = step(&naive, golden, t);
+            cr_expect_float_eq(a, b, 1e-5f * b, "%s, step %d: %.7f, naive %.7f",
+                               wf_gau_norm_name(norm), t, (double)a, (double)b);
+        }
+        double worst = distance(fast.store, naive.store);
+        cr_expect_lt(worst, 1e-4, "%s: weights differ by %g", wf_gau_norm_name(norm), worst);
+        end(&fast);
+        end(&naive);
+    }
+    wf_store_free(golden);
+}
+
 Test(train, gau_alpha_has_98_tensors_and_96517632_parameters, .timeout = 60)
 {
     static const wf_size_value sizes[] = {{"tokens", 8}, {"rows", 1}, {"picks", 2}, {NULL, 0}};

@@ -37,7 +37,7 @@ typedef struct wf_call {
     int phase;      /* 0, 1, ...: see wf_op.units */
     bool reference; /* WF_KERNELS=ref: run the naive reference */
     uint64_t seed;  /* random ops: the store's seed, ... */
-    int64_t step;   /* ... the number of finished runs with effects, ... */
+    int64_t step;   /* ... the number of finished runs, which every run advances, ... */
     uint64_t salt;  /* ... and a number that belongs to this node's name */
 } wf_call;
 
@@ -57,6 +57,7 @@ enum {
     WF_EFFECT = 32,     /* changes stored tensors: kept although nobody reads it */
     WF_LEAF = 64,       /* has no inputs and no kernel: input, constant, parameter, state */
     WF_REQUEST = 128,   /* replaced by graph while compiling (gradient, minimize); never runs */
+    WF_FLAT = 256,      /* no gradient flows through it and none is missed: piecewise constant */
 };
 
 struct wf_op {
@@ -70,11 +71,12 @@ struct wf_op {
     /* Set y->dtype and y->shape from y->in[] and y->attr, or report with wf_fail(). */
     bool (*infer)(wf_node *y);
 
-    /* The gradient as graph: dx[i] arrives NULL; set it, or leave it where none flows.
-     * NULL: not differentiable. */
+    /* The gradient as graph: dx[i] arrives NULL; set it, or leave it where none flows. NULL: a
+     * gradient that would lead through the op is a mistake, unless it is WF_FLAT. */
     void (*grad)(wf_node *y, wf_node *dy, wf_node *dx[]);
 
-    wf_cost (*cost)(const wf_node *y);   /* NULL: wf_cost_elementwise(y, 1) */
+    wf_cost (*cost)(const wf_node *y); /* NULL: wf_cost_elementwise(y, 1) */
+    double (*share)(const wf_call *c); /* of cost().flops that this call's data ask for; NULL: 1 */
     size_t (*scratch)(const wf_node *y); /* bytes a thread; NULL: 0 */
     size_t (*work)(const wf_node *y);    /* bytes a node; NULL: 0 */
 

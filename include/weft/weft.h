@@ -161,7 +161,8 @@ WF_API wf_node *wf_pow(wf_node *a, wf_node *b);   /* gradient to b needs a > 0 *
 WF_API wf_node *wf_equal(wf_node *a, wf_node *b); /* comparisons give 1 or 0, no gradient */
 WF_API wf_node *wf_less(wf_node *a, wf_node *b);
 WF_API wf_node *wf_less_equal(wf_node *a, wf_node *b);
-WF_API wf_node *wf_where(wf_node *cond, wf_node *a, wf_node *b); /* a where cond != 0, else b */
+/* a where cond != 0, else b; cond may be float32, int32 or uint8 */
+WF_API wf_node *wf_where(wf_node *cond, wf_node *a, wf_node *b);
 
 WF_API wf_node *wf_neg(wf_node *x);
 WF_API wf_node *wf_abs(wf_node *x);
@@ -235,9 +236,11 @@ WF_API wf_node *wf_log_softmax(wf_node *x);
 WF_API wf_node *wf_rms_norm(wf_node *x, float eps);
 /* (x - mean) / sqrt(var + eps) over the last axis */
 WF_API wf_node *wf_layer_norm(wf_node *x, float eps);
-/* Scaled by 1/(1-rate); the identity in evaluation. */
+/* Scaled by 1/(1-rate), another mask every run; the identity in evaluation (forward_only). */
 WF_API wf_node *wf_dropout(wf_node *x, float rate);
-WF_API wf_node *wf_uniform(wf_graph *g, wf_shape shape); /* in [0,1), new numbers every run */
+/* In [0,1); normal: new numbers every run, by the store's seed and the number of the run (of all
+ * runs that trained or assigned, which checkpoints keep, and of this program's others). */
+WF_API wf_node *wf_uniform(wf_graph *g, wf_shape shape);
 WF_API wf_node *wf_normal(wf_graph *g, wf_shape shape);
 /* x w (+ b): declares <name>/w [k, n] and, if bias, <name>/b */
 WF_API wf_node *wf_dense(wf_node *x, int64_t width, bool bias, wf_init init, const char *name);
@@ -273,7 +276,9 @@ WF_API wf_node *wf_mse(wf_node *a, wf_node *b);
 
 /* ---- training ----------------------------------------------------------------------------- */
 
-/* d loss / d x for a scalar loss, as a node: it can be used and differentiated again. */
+/* d loss / d x for a scalar loss, as a node: it can be used and differentiated again. An op without
+ * a gradient between them is a mistake, found at the latest by wf_compile; nothing flows through
+ * those that are piecewise constant: comparisons, casts to integers, wf_sign, wf_hits. */
 WF_API wf_node *wf_gradient(wf_node *loss, wf_node *x);
 /* Store value into a parameter or state after all reads of the run. */
 WF_API void wf_assign(wf_node *leaf, wf_node *value);
@@ -283,8 +288,9 @@ typedef struct wf_minimize_options {
     const char *lr_name; /* name of the learning-rate input; NULL: "lr" */
 } wf_minimize_options;
 
-/* Train all parameters that loss depends on. The learning rate is an input of the program named
- * "lr": wf_set it before each run. hyper NULL: the optimizer's defaults; options NULL: none. */
+/* Train all parameters that loss depends on; each by one request only (add losses up). The learning
+ * rate is an input of the program named "lr": wf_set it before each run. hyper NULL: the
+ * optimizer's defaults; options NULL: none. */
 WF_API void wf_minimize(wf_node *loss, const wf_optimizer *optimizer, const void *hyper,
                         const wf_minimize_options *options);
 
@@ -386,18 +392,27 @@ typedef struct wf_program_stats {
     size_t store_bytes;      /* tensors of the store that the program touches */
     double compile_seconds;  /* copying, optimizing, planning; and ... */
     double init_seconds;     /* ... making tensors of the store and their first values */
-    double flops;            /* of one run, by the kernels' own count */
+    double flops; /* of the last run, by the kernels' own count; before one, the most it can be */
 } wf_program_stats;
 WF_API wf_program_stats wf_program_get_stats(const wf_program *p);
 
+typedef struct wf_input_data {
+    const char *name;
+    const void *data;
+    size_t bytes;
+} wf_input_data;
+
 typedef struct wf_gradcheck_options {
     double step, tolerance; /* 0: 1e-2 and 1e-2, relative to the size of the derivative */
-    uint64_t seed;
+    uint64_t seed;          /* of parameters' first values, inputs and directions */
     const wf_size_value *sizes;
+    const wf_input_data *inputs; /* what inputs hold, copied; ends with {NULL, NULL, 0} */
 } wf_gradcheck_options;
 
-/* Compare d loss / d x of every float32 parameter of g (and of the float32 inputs, which are drawn
- * from a normal distribution) with central differences along three random directions. */
+/* Compare d loss / d x of every float32 parameter and input of g with central differences along
+ * three random directions, and by every element where there are few. A float32 input that options
+ * do not give is drawn from a normal distribution; one of integers (ids, offsets, labels) must be
+ * given. */
 WF_API wf_status wf_gradcheck(const wf_graph *g, const char *loss, wf_runtime *rt,
                               const wf_gradcheck_options *options);
 
