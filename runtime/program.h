@@ -51,6 +51,7 @@ struct wf_program {
     size_t scratch_bytes; /* a thread */
     bool is_stale;        /* an input was bound: pointers must be found anew */
     bool has_effects;
+    bool look_only; /* neither parameters nor memory: it cannot run */
     wf_program_stats stats;
 };
 
