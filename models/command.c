@@ -2,6 +2,7 @@
 #include "models/args.h"
 #include "models/drivers.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <weft/weft.h>
@@ -41,7 +42,7 @@ static int unknown(const char *group, const char *name)
     return WF_USAGE;
 }
 
-int wf_command_main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     if (argc < 2) {
         fprintf(stderr, "weft: expected a command (see weft --help)\n");
@@ -58,4 +59,20 @@ int wf_command_main(int argc, char **argv)
             return drivers[i].run(argc - 2, argv + 2);
     if (name && !strcmp(name, "--help")) return help();
     return unknown(group, name);
+}
+
+/* What was printed may still fail to arrive. */
+static bool has_printed(void)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout)) return true;
+    fprintf(stderr, "weft: standard output cannot be written: %s\n",
+            errno ? strerror(errno) : "a line is missing");
+    return false;
+}
+
+int wf_command_main(int argc, char **argv)
+{
+    int code = run(argc, argv);
+    return code == WF_DONE && !has_printed() ? WF_FAILED : code;
 }

@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static wf_status answer(float **out, wf_program *p, const wf_question *q, int64_t vocab)
+wf_status wf_guess_answer(float **out, wf_program *p, const wf_question *q, int64_t vocab)
 {
+    *out = NULL;
     size_t int_bytes = sizeof(int32_t), bytes = (size_t)(q->n_picks * vocab) * sizeof(float);
     wf_status s = wf_bind(p, "ids", q->ids, (size_t)q->tokens * int_bytes);
     if (s == WF_OK) s = wf_bind(p, "offsets", q->offsets, (size_t)(q->rows + 1) * int_bytes);
@@ -21,19 +22,26 @@ static wf_status answer(float **out, wf_program *p, const wf_question *q, int64_
     return WF_OK;
 }
 
+wf_status wf_guess_compile(wf_program **out, const wf_question *q, const wf_gau_config *c,
+                           wf_store *s, wf_runtime *rt)
+{
+    wf_size_value sizes[] = {{"tokens", q->tokens}, {"rows", q->rows}, {"picks", q->n_picks}, {0}};
+    wf_compile_options how = {.sizes = sizes, .forward_only = true};
+    wf_graph *g = wf_graph_new();
+    wf_gau_guess(g, c);
+    wf_status status = wf_compile(out, g, s, rt, &how);
+    wf_graph_free(g);
+    return status;
+}
+
 wf_status wf_guess(float **out, const wf_question *q, const wf_gau_config *c, wf_store *s,
                    wf_runtime *rt)
 {
+    wf_program *p;
     *out = NULL;
-    wf_size_value sizes[] = {{"tokens", q->tokens}, {"rows", q->rows}, {"picks", q->n_picks}, {0}};
-    wf_compile_options how = {.sizes = sizes, .forward_only = true};
-    wf_program *p = NULL;
-    wf_graph *g = wf_graph_new();
-    wf_gau_guess(g, c);
-    wf_status status = wf_compile(&p, g, s, rt, &how);
-    if (status == WF_OK) status = answer(out, p, q, c->vocab);
+    wf_status status = wf_guess_compile(&p, q, c, s, rt);
+    if (status == WF_OK) status = wf_guess_answer(out, p, q, c->vocab);
     wf_program_free(p);
-    wf_graph_free(g);
     return status;
 }
 

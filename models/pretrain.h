@@ -49,6 +49,7 @@ typedef struct wf_pretrain {
         evaluated; /* finished steps; those of the last save and evaluation, or -1 */
     wf_curve losses, held_out_losses;
     FILE *log;
+    int lock; /* on the folder; -1: none */
 } wf_pretrain;
 
 /* One line on stderr; returns false, as all of these do after one. */

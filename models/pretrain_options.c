@@ -46,7 +46,7 @@ static const wf_arg course[] = {
      "Every N-th document is kept for evaluation, which reads at most 32 batches of them"},
     {"seed", WF_ARG_INT, AT(seed), "1", "N", 0, 1e15, 0, true,
      "Of initial weights, dropout, order and masks"},
-    {"threads", WF_ARG_INT, AT(threads), "0", "N", 0, 4096, 0, false,
+    {"threads", WF_ARG_INT, AT(threads), "0", "N", 0, 1024, 0, false,
      "Threads; 0: one a core; results do not depend on it"},
     {"show-every", WF_ARG_INT, AT(show_every), "0", "N", 0, 1e12, 0, false,
      "Steps between lines of progress; 0: a hundredth of the run, at least 10"},
@@ -72,8 +72,11 @@ wf_command wf_pretrain_command(void)
 
 bool wf_pretrain_check(wf_pretrain_options *o)
 {
-    const char *missing = o->text.n == 0 ? "text" : !o->vocab ? "vocab" : !o->out ? "out" : NULL;
-    if (missing) return wf_complain(name, "--%s: expected a value", missing);
+    const char *missing = o->text.n == 0          ? "text"
+                          : !o->vocab             ? "vocab"
+                          : !o->out || !o->out[0] ? "out"
+                                                  : NULL;
+    if (missing) return wf_complain(name, "--%s is missing (see --help)", missing);
     if (o->max_len > o->batch)
         return wf_complain(name, "--max-len: expected at most --batch (%lld), got %lld",
                            (long long)o->batch, (long long)o->max_len);
