@@ -77,6 +77,7 @@ static wf_status read_file(wf_corpus *c, const wf_vocab *v, const char *path,
         if (s != WF_OK || !texts.text) break;
         int64_t lo = c->tokens.n;
         s = wf_tokenize(v, texts.text, texts.size, &c->tokens);
+        if (s == WF_OK && o->has_words) wf_words_join(o->words, v, &c->tokens, lo);
         if (s == WF_OK) s = take_document(c, lo, o);
     }
     wf_texts_close(&texts);

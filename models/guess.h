@@ -24,8 +24,9 @@ wf_status wf_guess(float **out, const wf_question *q, const wf_gau_config *c, wf
  * a text, are left out. */
 void wf_guess_best(const float *probability, const wf_vocab *v, int64_t n, int32_t *best);
 
-/* Print tokens as text: "##" joined, blanks between words of letters and digits only. Those with
- * is_marked (NULL: none) stand between the two marks. */
+/* Print tokens as text: "##" joined; blanks between words of letters and digits, and in front of
+ * such a word behind , . ; : ! ? and ). Chinese and Japanese get none. Tokens with is_marked (NULL:
+ * none) stand between the two marks. */
 void wf_tokens_print(FILE *to, const wf_vocab *v, const int32_t *ids, int64_t n,
                      const bool *is_marked, const char *const marks[2]);
 

@@ -71,9 +71,13 @@ static bool make_folder(wf_pretrain *p)
 static bool read_text(wf_pretrain *p)
 {
     const wf_pretrain_options *o = p->o;
-    wf_corpus_options how = {.max_len = o->max_len, .held_out = o->held_out};
+    if (o->words && wf_words_load(&p->words, o->words) != WF_OK) return wf_pretrain_fail(p);
+    wf_corpus_options how = {.max_len = o->max_len,
+                             .held_out = o->held_out,
+                             .has_words = p->words || o->masking == WF_MASK_SEGMENTED,
+                             .words = p->words};
     wf_mlm_options batches = {
-        .batch = o->batch, .words = o->masking == 1, .seed = (uint64_t)o->seed};
+        .batch = o->batch, .words = o->masking != WF_MASK_CHARS, .seed = (uint64_t)o->seed};
     if (wf_corpus_read(&p->corpus, p->vocab, o->text.n, o->text.item, &how) != WF_OK ||
         wf_mlm_open(&p->data, &p->corpus, &p->corpus.train, p->vocab, &batches) != WF_OK)
         return wf_pretrain_fail(p);
@@ -182,6 +186,7 @@ static void close_all(wf_pretrain *p)
     wf_mlm_close(&p->held_out);
     wf_mlm_close(&p->data);
     wf_corpus_free(&p->corpus);
+    wf_vocab_free(p->words);
     wf_vocab_free(p->vocab);
     free(p->checkpoint);
     if (p->lock >= 0) close(p->lock);

@@ -33,8 +33,11 @@ static const wf_arg course[] = {
     {"batch", WF_ARG_INT, AT(batch), "2048", "N", 8, 10000000, 0, true, "Tokens of a batch"},
     {"max-len", WF_ARG_INT, AT(max_len), "128", "N", 3, 1000000, 0, true,
      "Longest sequence in tokens, [CLS] and [SEP] included"},
-    {"masking", WF_ARG_CHOICE, AT(masking), "char", "char|word", 0, 0, 0, true,
-     "Mask single tokens, or words of WordPiece as wholes (a Chinese character is a word)"},
+    {"masking", WF_ARG_CHOICE, AT(masking), "char", "char|word|segmented", 0, 0, 0, true,
+     "Mask single tokens, or words as wholes; a Chinese character is a word unless --words has "
+     "longer ones; segmented: a blank between Chinese characters ends a word, nothing else does"},
+    {"words", WF_ARG_TEXT, AT(words), NULL, "FILE", 0, 0, 0, false,
+     "Chinese words for --masking word, one a line; from left to right, the longest that fits"},
     {"schedule", WF_ARG_TEXT, AT(schedule), NULL, "LIST", 0, 0, 0, true,
      "Multiplier of the learning rate, linear between step:multiplier pairs, from 0 at step 0, "
      "such as 40000:1,160000:0.5"},
@@ -83,6 +86,8 @@ bool wf_pretrain_check(wf_pretrain_options *o)
     if (o->resume && (o->init || o->overwrite))
         return wf_complain(name, "--resume: not together with --%s",
                            o->init ? "init" : "overwrite");
+    if (o->words && o->masking != WF_MASK_WORDS)
+        return wf_complain(name, "--words: needs --masking word");
     bool is_cosine = o->anneal == 1;
     if (is_cosine && (o->schedule || o->steps == 0))
         return wf_complain(name, "--anneal: cosine %s",

@@ -11,22 +11,39 @@
 
 /* ---- resume ---- */
 
-/* A digest among the texts of the checkpoint; "what" is the option that it stands for. */
-static void compare_digest(const wf_pretrain *p, const char *what, uint64_t digest, FILE *f)
+/* Digests among the texts of the checkpoint, by the option that they stand for. */
+static const char *const inputs[] = {"data/vocab", "data/text", "data/words"};
+enum { INPUTS = sizeof inputs / sizeof *inputs, DIGEST = 20 };
+
+static void digest_text(const wf_pretrain *p, int input, char text[DIGEST])
 {
-    char key[32], text[32];
-    snprintf(key, sizeof key, "data/%s", what);
-    snprintf(text, sizeof text, "%016" PRIx64, digest);
-    const char *was = wf_store_text(p->store, key);
-    if (!was || strcmp(was, text) != 0) fprintf(f, "; --%s has other content", what);
+    uint64_t digest = input == 0   ? wf_vocab_digest(p->vocab)
+                      : input == 1 ? p->corpus.digest
+                      : p->words   ? wf_vocab_digest(p->words)
+                                   : 0; /* as in checkpoints that know of no --words */
+    snprintf(text, DIGEST, "%016" PRIx64, digest);
 }
 
-static wf_status save_digest(const wf_pretrain *p, const char *what, uint64_t digest)
+static void compare_digests(const wf_pretrain *p, FILE *f)
 {
-    char key[32], text[32];
-    snprintf(key, sizeof key, "data/%s", what);
-    snprintf(text, sizeof text, "%016" PRIx64, digest);
-    return wf_store_set_text(p->store, key, text);
+    char text[DIGEST];
+    for (int i = 0; i < INPUTS; i++) {
+        const char *was = wf_store_text(p->store, inputs[i]);
+        digest_text(p, i, text);
+        if (strcmp(was ? was : "0000000000000000", text) != 0)
+            fprintf(f, "; --%s has other content", strchr(inputs[i], '/') + 1);
+    }
+}
+
+static wf_status save_digests(const wf_pretrain *p)
+{
+    char text[DIGEST];
+    wf_status s = WF_OK;
+    for (int i = 0; i < INPUTS && s == WF_OK; i++) {
+        digest_text(p, i, text);
+        s = wf_store_set_text(p->store, inputs[i], text);
+    }
+    return s;
 }
 
 /* Half a cosine ends at --steps, so with it they belong to the configuration. */
@@ -48,8 +65,7 @@ static bool is_same_run(const wf_pretrain *p, int64_t course)
     wf_config_differences(&p->command, &was, p->o, f);
     if (was.anneal == p->o->anneal && course != course_of(p))
         fprintf(f, "; --steps was %lld, is %lld", (long long)course, (long long)p->o->steps);
-    compare_digest(p, "vocab", wf_vocab_digest(p->vocab), f);
-    compare_digest(p, "text", p->corpus.digest, f);
+    compare_digests(p, f);
     bool is_same = fclose(f) == 0 && size == 0;
     if (!is_same)
         wf_complain(p->command.name, "%s is of another run: %s", p->checkpoint,
@@ -133,8 +149,7 @@ static wf_status note_progress(wf_pretrain *p)
 {
     wf_store *t = p->store;
     wf_status s = wf_config_save(&p->command, p->o, t);
-    if (s == WF_OK) s = save_digest(p, "vocab", wf_vocab_digest(p->vocab));
-    if (s == WF_OK) s = save_digest(p, "text", p->corpus.digest);
+    if (s == WF_OK) s = save_digests(p);
     if (s == WF_OK) s = wf_number_save(t, "progress/course", course_of(p));
     if (s == WF_OK) s = wf_number_save(t, "progress/step", p->step);
     if (s == WF_OK) s = wf_number_save(t, "progress/epoch", p->data.epoch);
