@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_SPECIAL = 5, FEWEST_SLOTS = 1024, MOST_TOKENS = 1 << 24 };
+enum { FEWEST_SLOTS = 1024, MOST_TOKENS = 1 << 24 };
 
-static const char *const special_names[N_SPECIAL] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
+const char *const wf_special_names[WF_SPECIALS] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
 
 struct wf_vocab {
     char *text; /* each token ends with NUL */
@@ -21,7 +21,7 @@ struct wf_vocab {
     int32_t n, n_room;
     int32_t *slots; /* ids, -1: free */
     size_t n_slots; /* a power of two */
-    int32_t special[N_SPECIAL];
+    int32_t special[WF_SPECIALS];
 };
 
 void wf_vocab_free(wf_vocab *v)
@@ -114,11 +114,11 @@ static wf_status add_token(wf_vocab *v, const wf_lines *l)
 
 static wf_status find_special(wf_vocab *v, const char *path)
 {
-    for (int i = 0; i < N_SPECIAL; i++) {
-        v->special[i] = wf_vocab_find(v, special_names[i]);
+    for (int i = 0; i < WF_SPECIALS; i++) {
+        v->special[i] = wf_vocab_find(v, wf_special_names[i]);
         if (v->special[i] < 0)
             return wf_file_error(WF_EFORMAT, path, 0, "expected the token %s, it is missing",
-                                 special_names[i]);
+                                 wf_special_names[i]);
     }
     return WF_OK;
 }

@@ -12,6 +12,9 @@
 
 typedef struct wf_vocab wf_vocab;
 
+enum { WF_SPECIALS = 5 };
+extern const char *const wf_special_names[WF_SPECIALS]; /* [PAD] [UNK] [CLS] [SEP] [MASK] */
+
 typedef struct wf_special {
     int32_t pad, unk, cls, sep, mask;
 } wf_special;
@@ -46,6 +49,11 @@ typedef enum wf_start {
 /* Append the tokens of size bytes of UTF-8 (no [CLS], no [SEP]); after a failure to has the tokens
  * that it had. */
 wf_status wf_tokenize(const wf_vocab *v, const char *text, size_t size, wf_tokens *to);
+
+/* Call each with every word of a text as it is before it is taken apart (lower case, without marks;
+ * none of more than 200 characters, no special tokens), until it says false: out of memory. */
+typedef bool wf_word_fn(void *context, const char *word);
+wf_status wf_split_words(const char *text, size_t size, wf_word_fn *each, void *context);
 
 /* Join ideographs from token lo on to words: the longest word of the list that fits, from left to
  * right (forward maximum matching); a character that begins none stays alone. words NULL: the text

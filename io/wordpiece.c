@@ -12,7 +12,9 @@
 enum { WORD_CHARS = 200, CHAR_BYTES = 4, INNER = 2 /* bytes of "##" */ };
 
 typedef struct scanner {
-    const wf_vocab *v;
+    const wf_vocab *v; /* NULL: words go to each, whole */
+    wf_word_fn *each;
+    void *context;
     wf_special special;
     wf_tokens *to;
     int chars;  /* of the word so far; beyond the limit they are counted only */
@@ -78,13 +80,21 @@ static bool push_pieces(scanner *s)
     return true;
 }
 
-static void end_word(scanner *s)
+static void push_word(scanner *s)
 {
     int64_t n = s->to->n;
+    if (s->chars <= WORD_CHARS && push_pieces(s)) return;
+    s->to->n = n;
+    push(s, s->special.unk, s->start);
+}
+
+static void end_word(scanner *s)
+{
     s->word[s->end] = 0;
-    if (s->chars > WORD_CHARS || (s->chars > 0 && !push_pieces(s))) {
-        s->to->n = n;
-        push(s, s->special.unk, s->start);
+    if (s->chars > 0 && s->v) {
+        push_word(s);
+    } else if (s->chars > 0 && s->chars <= WORD_CHARS && !s->failed) {
+        s->failed = !s->each(s->context, s->word + INNER);
     }
     s->chars = 0;
     s->start = WF_BEGINS;
@@ -156,14 +166,12 @@ static void take_char(scanner *s, int32_t c)
 /* Bytes of the special token that the text begins with, or 0. */
 static size_t take_special(scanner *s, const char *text, size_t size)
 {
-    const int32_t ids[] = {s->special.pad, s->special.unk, s->special.cls, s->special.sep,
-                           s->special.mask};
-    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
-        const char *name = wf_vocab_token(s->v, ids[i]);
+    for (size_t i = 0; i < WF_SPECIALS; i++) {
+        const char *name = wf_special_names[i];
         size_t n = strlen(name);
         if (n > size || memcmp(name, text, n) != 0) continue;
         end_word(s);
-        push(s, ids[i], WF_BEGINS);
+        if (s->v) push(s, wf_vocab_find(s->v, name), WF_BEGINS);
         s->is_after_cjk = false;
         return n;
     }
@@ -199,4 +207,10 @@ wf_status wf_tokenize(const wf_vocab *v, const char *text, size_t size, wf_token
     wf_status status = scan(&s, text, size);
     if (status != WF_OK) to->n = n;
     return status;
+}
+
+wf_status wf_split_words(const char *text, size_t size, wf_word_fn *each, void *context)
+{
+    scanner s = {.each = each, .context = context, .end = INNER, .start = WF_BEGINS};
+    return scan(&s, text, size);
 }

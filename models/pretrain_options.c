@@ -17,7 +17,7 @@ static const wf_arg files[] = {
     {"resume", WF_ARG_FLAG, AT(resume), NULL, NULL, 0, 0, 0, false,
      "Continue DIR/checkpoint.safetensors, to the bits of a run without a break"},
     {"overwrite", WF_ARG_FLAG, AT(overwrite), NULL, NULL, 0, 0, 0, false,
-     "Start anew although DIR holds a checkpoint"},
+     "Start anew although DIR holds a checkpoint or a model"},
     {"init", WF_ARG_TEXT, AT(init), NULL, "FILE", 0, 0, 0, false,
      "Start from the weights of this model.safetensors"},
     {"log", WF_ARG_TEXT, AT(log), NULL, "FILE", 0, 0, 0, false, "Write one JSON object a line"},
@@ -35,7 +35,7 @@ static const wf_arg course[] = {
      "Longest sequence in tokens, [CLS] and [SEP] included"},
     {"masking", WF_ARG_CHOICE, AT(masking), "char", "char|word|segmented", 0, 0, 0, true,
      "Mask single tokens, or words as wholes; a Chinese character is a word unless --words has "
-     "longer ones; segmented: a blank between Chinese characters ends a word, nothing else does"},
+     "longer ones; segmented: what blanks part is a word, in Chinese too"},
     {"words", WF_ARG_TEXT, AT(words), NULL, "FILE", 0, 0, 0, false,
      "Chinese words for --masking word, one a line; from left to right, the longest that fits"},
     {"schedule", WF_ARG_TEXT, AT(schedule), NULL, "LIST", 0, 0, 0, true,
