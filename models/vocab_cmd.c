@@ -129,7 +129,8 @@ static int by_rank(const void *a, const void *b)
 
 static bool write_tokens(counts *c, const options *o)
 {
-    int64_t n = c->n < o->size - WF_SPECIALS ? c->n : o->size - WF_SPECIALS, known = 0, all = 0;
+    int64_t room = o->size - WF_SPECIALS, n = c->n < room ? c->n : room;
+    int64_t tokens = n + WF_SPECIALS, known = 0, all = 0;
     qsort(c->item, (size_t)c->n, sizeof *c->item, by_rank);
     wf_out out;
     wf_status s = wf_out_open(&out, o->out);
@@ -144,8 +145,8 @@ static bool write_tokens(counts *c, const options *o)
         all += c->item[i]->count;
         if (i < n) known += c->item[i]->count;
     }
-    printf("%s: %lld tokens, which know %.2f %% of %lld characters\n", o->out,
-           (long long)(n + WF_SPECIALS), 100.0 * (double)known / (double)all, (long long)all);
+    printf("%s: %lld tokens, which know %.2f %% of %lld characters\n", o->out, (long long)tokens,
+           100.0 * (double)known / (double)all, (long long)all);
     return true;
 }
 
