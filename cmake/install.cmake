@@ -1,4 +1,5 @@
-# Headers, library, the CMake package and weft.pc; not the command and what it is made of.
+# Headers, library, the CMake package and weft.pc; not the archives that the command is made of (it
+# is installed where it is built, in CMakeLists.txt).
 
 include(CMakePackageConfigHelpers)
 

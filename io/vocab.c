@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_SPECIAL = 5, FEWEST_SLOTS = 1024, MOST_TOKENS = 1 << 24 };
+enum { FEWEST_SLOTS = 1024, MOST_TOKENS = 1 << 24 };
 
-static const char *const special_names[N_SPECIAL] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
+const char *const wf_special_names[WF_SPECIALS] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
 
 struct wf_vocab {
     char *text; /* each token ends with NUL */
@@ -21,7 +21,7 @@ struct wf_vocab {
     int32_t n, n_room;
     int32_t *slots; /* ids, -1: free */
     size_t n_slots; /* a power of two */
-    int32_t special[N_SPECIAL];
+    int32_t special[WF_SPECIALS];
 };
 
 void wf_vocab_free(wf_vocab *v)
@@ -114,12 +114,11 @@ static wf_status add_token(wf_vocab *v, const wf_lines *l)
 
 static wf_status find_special(wf_vocab *v, const char *path)
 {
-    if (v->n == 0) return wf_file_error(WF_EFORMAT, path, 0, "expected tokens, there are none");
-    for (int i = 0; i < N_SPECIAL; i++) {
-        v->special[i] = wf_vocab_find(v, special_names[i]);
+    for (int i = 0; i < WF_SPECIALS; i++) {
+        v->special[i] = wf_vocab_find(v, wf_special_names[i]);
         if (v->special[i] < 0)
             return wf_file_error(WF_EFORMAT, path, 0, "expected the token %s, it is missing",
-                                 special_names[i]);
+                                 wf_special_names[i]);
     }
     return WF_OK;
 }
@@ -128,13 +127,15 @@ static wf_status read_tokens(wf_vocab *v, wf_lines *l)
 {
     for (;;) {
         wf_status s = wf_lines_next(l);
-        if (s == WF_OK && !l->line) return find_special(v, l->path);
+        if (s == WF_OK && !l->line) break;
         if (s == WF_OK) s = add_token(v, l);
         if (s != WF_OK) return s;
     }
+    return v->n > 0 ? WF_OK
+                    : wf_file_error(WF_EFORMAT, l->path, 0, "expected tokens, there are none");
 }
 
-wf_status wf_vocab_load(wf_vocab **out, const char *path)
+static wf_status load(wf_vocab **out, const char *path, bool has_special)
 {
     *out = NULL;
     wf_lines lines;
@@ -143,11 +144,22 @@ wf_status wf_vocab_load(wf_vocab **out, const char *path)
     wf_vocab *v = calloc(1, sizeof *v);
     s = v ? read_tokens(v, &lines) : wf_file_error(WF_ENOMEM, path, 0, "out of memory");
     wf_lines_close(&lines);
+    if (s == WF_OK && has_special) s = find_special(v, path);
     if (s == WF_OK)
         *out = v;
     else
         wf_vocab_free(v);
     return s;
+}
+
+wf_status wf_vocab_load(wf_vocab **out, const char *path)
+{
+    return load(out, path, true);
+}
+
+wf_status wf_words_load(wf_vocab **out, const char *path)
+{
+    return load(out, path, false);
 }
 
 wf_status wf_vocab_save(const wf_vocab *v, const char *path)

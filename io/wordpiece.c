@@ -12,13 +12,17 @@
 enum { WORD_CHARS = 200, CHAR_BYTES = 4, INNER = 2 /* bytes of "##" */ };
 
 typedef struct scanner {
-    const wf_vocab *v;
+    const wf_vocab *v; /* NULL: words go to each, whole */
+    wf_word_fn *each;
+    void *context;
     wf_special special;
     wf_tokens *to;
     int chars;  /* of the word so far; beyond the limit they are counted only */
     size_t end; /* of the word, which begins at INNER */
     char word[INNER + WORD_CHARS * CHAR_BYTES + 1];
-    bool failed; /* out of memory */
+    bool failed;       /* out of memory */
+    bool is_after_cjk; /* nothing between this place and an ideograph in front of it */
+    wf_start start;    /* of the word */
 } scanner;
 
 static bool make_room(wf_tokens *to)
@@ -34,14 +38,14 @@ static bool make_room(wf_tokens *to)
     return true;
 }
 
-static void push(scanner *s, int32_t id, bool is_start)
+static void push(scanner *s, int32_t id, wf_start start)
 {
     if (s->failed || !make_room(s->to)) {
         s->failed = true;
         return;
     }
     s->to->id[s->to->n] = id;
-    s->to->starts[s->to->n++] = is_start;
+    s->to->starts[s->to->n++] = (uint8_t)start;
 }
 
 /* The longest token that begins at "token" and ends at or before the word's end; its end, or 0. */
@@ -66,25 +70,34 @@ static bool push_pieces(scanner *s)
     int32_t id;
     size_t begin = find_piece(s, INNER, 1, &id);
     if (begin == 0) return false;
-    push(s, id, true);
+    push(s, id, s->start);
     while (begin < s->end) {
         memcpy(s->word + begin - INNER, "##", INNER);
         begin = find_piece(s, begin - INNER, INNER + 1, &id);
         if (begin == 0) return false;
-        push(s, id, false);
+        push(s, id, WF_INNER);
     }
     return true;
 }
 
-static void end_word(scanner *s)
+static void push_word(scanner *s)
 {
     int64_t n = s->to->n;
+    if (s->chars <= WORD_CHARS && push_pieces(s)) return;
+    s->to->n = n;
+    push(s, s->special.unk, s->start);
+}
+
+static void end_word(scanner *s)
+{
     s->word[s->end] = 0;
-    if (s->chars > WORD_CHARS || (s->chars > 0 && !push_pieces(s))) {
-        s->to->n = n;
-        push(s, s->special.unk, true);
+    if (s->chars > 0 && s->v) {
+        push_word(s);
+    } else if (s->chars > 0 && s->chars <= WORD_CHARS && !s->failed) {
+        s->failed = !s->each(s->context, s->word + INNER);
     }
     s->chars = 0;
+    s->start = WF_BEGINS;
     s->end = INNER;
 }
 
@@ -106,7 +119,7 @@ static bool is_cjk(int32_t c)
     return false;
 }
 
-typedef enum char_kind { IN_WORD, ALONE, BLANK, DROPPED } char_kind;
+typedef enum char_kind { IN_WORD, ALONE, CJK, BLANK, DROPPED } char_kind;
 
 static char_kind kind_of(int32_t c)
 {
@@ -134,7 +147,7 @@ static char_kind kind_of(int32_t c)
     case UTF8PROC_CATEGORY_PO:
         return ALONE;
     default:
-        return is_cjk(c) ? ALONE : IN_WORD;
+        return is_cjk(c) ? CJK : IN_WORD;
     }
 }
 
@@ -143,22 +156,23 @@ static void take_char(scanner *s, int32_t c)
     char_kind kind = kind_of(c);
     if (kind == DROPPED) return;
     if (kind != IN_WORD) end_word(s);
+    if (kind == CJK && s->is_after_cjk) s->start = WF_ADJOINS;
+    s->is_after_cjk = kind == CJK;
     if (kind == BLANK) return;
     add_to_word(s, utf8proc_tolower(c));
-    if (kind == ALONE) end_word(s);
+    if (kind != IN_WORD) end_word(s);
 }
 
 /* Bytes of the special token that the text begins with, or 0. */
 static size_t take_special(scanner *s, const char *text, size_t size)
 {
-    const int32_t ids[] = {s->special.pad, s->special.unk, s->special.cls, s->special.sep,
-                           s->special.mask};
-    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
-        const char *name = wf_vocab_token(s->v, ids[i]);
+    for (size_t i = 0; i < WF_SPECIALS; i++) {
+        const char *name = wf_special_names[i];
         size_t n = strlen(name);
         if (n > size || memcmp(name, text, n) != 0) continue;
         end_word(s);
-        push(s, ids[i], true);
+        if (s->v) push(s, wf_vocab_find(s->v, name), WF_BEGINS);
+        s->is_after_cjk = false;
         return n;
     }
     return 0;
@@ -188,8 +202,15 @@ static wf_status scan(scanner *s, const char *text, size_t size)
 wf_status wf_tokenize(const wf_vocab *v, const char *text, size_t size, wf_tokens *to)
 {
     int64_t n = to->n;
-    scanner s = {.v = v, .special = wf_vocab_special(v), .to = to, .end = INNER};
+    scanner s = {
+        .v = v, .special = wf_vocab_special(v), .to = to, .end = INNER, .start = WF_BEGINS};
     wf_status status = scan(&s, text, size);
     if (status != WF_OK) to->n = n;
     return status;
+}
+
+wf_status wf_split_words(const char *text, size_t size, wf_word_fn *each, void *context)
+{
+    scanner s = {.each = each, .context = context, .end = INNER, .start = WF_BEGINS};
+    return scan(&s, text, size);
 }

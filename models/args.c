@@ -120,6 +120,16 @@ static void choice_text(const char *choices, int i, char *text, size_t size)
     snprintf(text, size, "%.*s", (int)strcspn(p, "|"), p);
 }
 
+/* The shortest text that is read back as x: 1e-12, not 9.9999999999999998e-13. */
+static void real_text(double x, char *text, size_t size)
+{
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(text, size, "%.*g", digits, x);
+        if (isnan(x) || strtod(text, NULL) == x) break;
+    }
+    if (isnan(x)) snprintf(text, size, "nan"); /* without a sign */
+}
+
 void wf_arg_text(const wf_arg *a, const void *values, char *text, size_t size)
 {
     const void *f = field_of(a, values);
@@ -131,7 +141,7 @@ void wf_arg_text(const wf_arg *a, const void *values, char *text, size_t size)
         snprintf(text, size, "%lld", (long long)*(const int64_t *)f);
         break;
     case WF_ARG_REAL:
-        snprintf(text, size, "%.17g", *(const double *)f);
+        real_text(*(const double *)f, text, size);
         break;
     case WF_ARG_TEXT: {
         const char *s = *(const char *const *)f;
@@ -255,7 +265,7 @@ static void complain(const wf_command *c, const struct argp_option *table, int a
     fprintf(stderr, "%s: wrong usage (see --help)\n", c->name);
 }
 
-static bool set_defaults(const wf_command *c, void *options)
+bool wf_args_defaults(const wf_command *c, void *options)
 {
     for (int k = 0; k < GROUPS; k++)
         for (int i = 0; i < c->groups[k].n; i++) {
@@ -274,7 +284,7 @@ int wf_args_parse(const wf_command *c, int argc, char **argv, void *options)
     char *docs = calloc(n + 1, DOC_ROOM);
     char *name = strdup(c->name);
     struct parse p = {.command = c, .options = options, .code = -1};
-    if (!table || !docs || !name || !set_defaults(c, options)) {
+    if (!table || !docs || !name || !wf_args_defaults(c, options)) {
         p.code = WF_FAILED;
         goto out;
     }

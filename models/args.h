@@ -59,7 +59,10 @@ typedef struct wf_command {
  * --help, WF_USAGE after one line on stderr. */
 int wf_args_parse(const wf_command *c, int argc, char **argv, void *options);
 
-/* The value of an option in its struct as text, equal for equal values. */
+/* Fill options with the defaults alone. False after one line on stderr. */
+bool wf_args_defaults(const wf_command *c, void *options);
+
+/* The value of an option in its struct as text, equal for equal values; "nan", "": not given. */
 void wf_arg_text(const wf_arg *a, const void *values, char *text, size_t size);
 /* Set one option from text; false after one line on stderr. "from" is what the line starts with. */
 bool wf_arg_set(const wf_arg *a, const char *from, const char *text, void *values);

@@ -45,26 +45,46 @@ wf_status wf_config_save(const wf_command *c, const void *options, wf_store *s)
     return each_fixed(c, options, save_one, s);
 }
 
-struct comparison {
-    const wf_store *store;
-    const char *command, *from;
-};
-
-static wf_status compare_one(void *context, const wf_arg *a, const char *value)
+/* An option that the store knows nothing of is as in older versions: it has its default. */
+static bool read_one(const wf_arg *a, const wf_store *s, const char *from, void *values)
 {
-    const struct comparison *k = context;
     char key[KEY_ROOM];
-    const char *was = wf_store_text(k->store, config_key(a, key));
-    if (was && !strcmp(was, value)) return WF_OK;
-    wf_complain(k->command, "--%s: %s was made with '%s', got '%s'", a->name, k->from,
-                was ? was : "(nothing)", value);
-    return WF_EMODEL;
+    const char *text = wf_store_text(s, config_key(a, key));
+    bool is_given =
+        text && *text && !(a->kind == WF_ARG_REAL && !strcmp(text + (*text == '-'), "nan"));
+    return !is_given || wf_arg_set(a, from, text, values);
 }
 
-bool wf_config_same(const wf_command *c, const void *options, const wf_store *s, const char *from)
+bool wf_config_read(const wf_command *c, const wf_store *s, const char *from, void *options)
 {
-    struct comparison k = {s, c->name, from};
-    return each_fixed(c, options, compare_one, &k) == WF_OK;
+    bool ok = wf_args_defaults(c, options);
+    for (size_t k = 0; k < sizeof c->groups / sizeof *c->groups; k++) {
+        const wf_arg_group *g = &c->groups[k];
+        for (int i = 0; ok && i < g->n; i++)
+            if (g->args[i].fixed) ok = read_one(&g->args[i], s, from, (char *)options + g->base);
+    }
+    return ok;
+}
+
+static const char *shown(const char *value)
+{
+    return *value && strcmp(value, "nan") != 0 ? value : "not given";
+}
+
+/* Texts of values are compared, not those that were stored: they are equal for equal values. */
+void wf_config_differences(const wf_command *c, const void *was, const void *is, FILE *f)
+{
+    char a[VALUE_ROOM], b[VALUE_ROOM];
+    for (size_t k = 0; k < sizeof c->groups / sizeof *c->groups; k++) {
+        const wf_arg_group *g = &c->groups[k];
+        for (int i = 0; i < g->n; i++) {
+            if (!g->args[i].fixed) continue;
+            wf_arg_text(&g->args[i], (const char *)was + g->base, a, sizeof a);
+            wf_arg_text(&g->args[i], (const char *)is + g->base, b, sizeof b);
+            if (strcmp(a, b) != 0)
+                fprintf(f, "; --%s was %s, is %s", g->args[i].name, shown(a), shown(b));
+        }
+    }
 }
 
 bool wf_config_load(const wf_arg_group *group, const char *command, const wf_store *s,
@@ -130,6 +150,27 @@ int64_t wf_number_load(const wf_store *s, const char *key)
     errno = 0;
     int64_t n = strtoll(text, &end, 10);
     return end == text || *end || errno || n < 0 ? -1 : n;
+}
+
+static bool is_used(const wf_program *p, const char *name)
+{
+    const char *used = NULL;
+    for (int i = 0; (used = wf_program_tensor(p, i)); i++)
+        if (!strcmp(used, name)) return true;
+    return false;
+}
+
+bool wf_store_fits(const wf_store *s, int known, const wf_program *p, const char *command,
+                   const char *from)
+{
+    if (wf_store_count(s) > known) /* compiling has made it */
+        return wf_complain(command, "%s: expected a tensor '%s'", from, wf_store_name(s, known));
+    for (int i = 0; i < known; i++) {
+        const char *name = wf_store_name(s, i);
+        if (strncmp(name, "run/", 4) != 0 && !is_used(p, name))
+            return wf_complain(command, "%s: unexpected tensor '%s'", from, name);
+    }
+    return true;
 }
 
 bool wf_is_weight(const char *name)

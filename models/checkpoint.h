@@ -3,13 +3,16 @@
 #define WF_MODELS_CHECKPOINT_H
 
 #include "models/args.h"
+#include <stdio.h>
 #include <weft/weft.h>
 
 /* Write every fixed option of the command into the store's texts ("config/<option>"). */
 wf_status wf_config_save(const wf_command *c, const void *options, wf_store *s);
-/* True if the store was made with the same fixed options; else one line on stderr names what
- * differs, from is the file that it came from. */
-bool wf_config_same(const wf_command *c, const void *options, const wf_store *s, const char *from);
+/* Fill options with the defaults and those that the store's texts have; from is the file that it
+ * came from. False after one line on stderr. */
+bool wf_config_read(const wf_command *c, const wf_store *s, const char *from, void *options);
+/* Write "; --name was 1, is 2" to f for every fixed option that differs. */
+void wf_config_differences(const wf_command *c, const void *was, const void *is, FILE *f);
 /* Set the options of one group from a store's texts. False after one line on stderr. */
 bool wf_config_load(const wf_arg_group *group, const char *command, const wf_store *s,
                     const char *from, void *options);
@@ -19,6 +22,12 @@ bool wf_config_write(const wf_command *c, const void *options, const char *path)
 /* A whole number among the store's texts; -1 if there is none. */
 wf_status wf_number_save(wf_store *s, const char *key, int64_t number);
 int64_t wf_number_load(const wf_store *s, const char *key);
+
+/* True if a store that had "known" tensors, from a file, when p was compiled against it holds just
+ * what p needs, besides those of progress; else one line names a tensor that is missing or not
+ * expected. */
+bool wf_store_fits(const wf_store *s, int known, const wf_program *p, const char *command,
+                   const char *from);
 
 /* By its name a parameter: neither state of an optimizer nor progress of a run. */
 bool wf_is_weight(const char *name);

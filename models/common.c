@@ -1,4 +1,4 @@
-/* Signals, schedules, folders: small things that every driver needs. */
+/* Complaints, signals, schedules: small things that every driver needs. */
 #define _GNU_SOURCE
 #include "models/common.h"
 
@@ -8,9 +8,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 bool wf_complain(const char *command, const char *format, ...)
 {
@@ -44,6 +42,10 @@ void wf_stop_on_signals(void)
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    struct sigaction old;
+    if (sigaction(SIGHUP, NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
 }
 
 bool wf_stop_asked(void)
@@ -99,31 +101,4 @@ double wf_schedule_at(const wf_schedule *s, int64_t t)
 {
     if (s->cosine) return wf_warmup_cosine(t, s->warmup, s->total, 0);
     return wf_piecewise_linear(t, s->n_knots, s->knots);
-}
-
-/* mkdir -p; returns 0 or errno. Ends in "/.": an existing file of that name is an error too. */
-static int make_folders(char *path)
-{
-    for (char *p = path; *p; p++) {
-        if (p == path || *p != '/') continue;
-        *p = 0;
-        if (mkdir(path, 0777) && errno != EEXIST) return errno;
-        *p = '/';
-    }
-    return access(path, W_OK | X_OK) ? errno : 0;
-}
-
-bool wf_make_folder(const char *command, const char *path)
-{
-    char *inside = *path ? wf_path_join(path, ".") : NULL;
-    int error = inside ? make_folders(inside) : *path ? ENOMEM : ENOENT;
-    free(inside);
-    if (error) wf_complain(command, "%s: cannot write here: %s", path, strerror(error));
-    return error == 0;
-}
-
-char *wf_path_join(const char *folder, const char *name)
-{
-    char *path = NULL;
-    return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
 }

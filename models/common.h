@@ -11,7 +11,8 @@ bool wf_complain(const char *command, const char *format, ...) WF_PRINTF(2, 3);
 
 double wf_seconds(void); /* of a clock that never jumps */
 
-/* From now on the first SIGINT or SIGTERM only asks to stop; the second one kills. */
+/* From now on the first SIGINT, SIGTERM or SIGHUP only asks to stop; the second one kills. A reader
+ * of our output that goes away does not stop us (no SIGPIPE). nohup keeps its meaning. */
 void wf_stop_on_signals(void);
 bool wf_stop_asked(void);
 
@@ -43,6 +44,7 @@ typedef struct wf_progress {
 typedef struct wf_progress_step {
     int64_t step;                      /* finished steps */
     double tokens, loss, hits, labels; /* of this step; loss is the mean over labels */
+    double rate;                       /* of a mean: tokens a second */
 } wf_progress_step;
 
 wf_progress wf_progress_new(int64_t first, int64_t total, int64_t every, double seconds_limit);
@@ -53,6 +55,10 @@ void wf_progress_break(wf_progress *p);
 
 /* Make a folder and those above it. False after one line on stderr. */
 bool wf_make_folder(const char *command, const char *path);
+/* Lock a folder against other runs in it, until *lock is closed or the process ends, and remove
+ * what a killed run has left half written of these files (the list ends with NULL). *lock is -1 if
+ * there is no such folder. False after one line on stderr. */
+bool wf_lock_folder(const char *command, const char *path, const char *const *files, int *lock);
 /* "folder/name", malloc'ed; NULL: out of memory. */
 char *wf_path_join(const char *folder, const char *name);
 

@@ -77,6 +77,7 @@ static wf_status read_file(wf_corpus *c, const wf_vocab *v, const char *path,
         if (s != WF_OK || !texts.text) break;
         int64_t lo = c->tokens.n;
         s = wf_tokenize(v, texts.text, texts.size, &c->tokens);
+        if (s == WF_OK && o->has_words) wf_words_join(o->words, v, &c->tokens, lo);
         if (s == WF_OK) s = take_document(c, lo, o);
     }
     wf_texts_close(&texts);
@@ -90,9 +91,9 @@ wf_status wf_corpus_read(wf_corpus *c, const wf_vocab *v, int n, const char *con
     wf_status s = WF_OK;
     for (int i = 0; i < n && s == WF_OK; i++) s = read_file(c, v, paths[i], options);
     if (s != WF_OK || c->held_out.n > 0) return s;
-    return wf_file_error(WF_EFORMAT, NULL, 0,
-                         "--held-out: expected at most the number of documents (%lld), got %lld",
-                         (long long)c->train.documents, (long long)options->held_out);
+    return wf_file_error(
+        WF_EFORMAT, NULL, 0, "--held-out %lld needs at least %lld documents, the text has %lld",
+        (long long)options->held_out, (long long)options->held_out, (long long)c->train.documents);
 }
 
 void wf_corpus_free(wf_corpus *c)

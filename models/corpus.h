@@ -25,6 +25,8 @@ typedef struct wf_corpus {
 typedef struct wf_corpus_options {
     int64_t max_len;  /* tokens of the longest sequence, [CLS] and [SEP] included; at least 3 */
     int64_t held_out; /* every so-many-th document goes there */
+    bool has_words;   /* ideographs are joined to words ... */
+    const wf_vocab *words; /* ... of this list; NULL: the text is segmented */
 } wf_corpus_options;
 
 /* Read the documents of n files. Without any for training or held out it is an error. */

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char command_name[] = "weft gau fill";
+static const char command_name[] = "weft gau fill", mask_name[] = "[MASK]";
 
 typedef struct options {
     const char *model;
@@ -25,7 +25,7 @@ static const wf_arg args[] = {
     {"model", WF_ARG_TEXT, AT(model), NULL, "DIR", 0, 0, 0, false,
      "Where pretrain has put model.safetensors and vocab.txt (its --out)"},
     {"top", WF_ARG_INT, AT(top), "5", "N", 1, 1000, 0, false, "Guesses shown for each [MASK]"},
-    {"threads", WF_ARG_INT, AT(threads), "0", "N", 0, 4096, 0, false, "Threads; 0: one a core"},
+    {"threads", WF_ARG_INT, AT(threads), "0", "N", 0, 1024, 0, false, "Threads; 0: one a core"},
 };
 
 static wf_command command(void)
@@ -47,6 +47,8 @@ typedef struct filler {
     wf_vocab *vocab;
     wf_gau_config config;
     wf_runtime *rt;
+    wf_program *program;
+    char *sentence;
     wf_tokens tokens; /* [CLS] sentence [SEP] */
     int32_t *picks;
     int64_t n_picks;
@@ -85,7 +87,7 @@ static char *join(const wf_arg_list *words)
 {
     size_t size = 1;
     for (int i = 0; i < words->n; i++) size += strlen(words->item[i]) + 1;
-    char *text = malloc(size), *end = text;
+    char *text = calloc(size, 1), *end = text;
     for (int i = 0; text && i < words->n; i++) {
         if (i > 0) *end++ = ' ';
         end = stpcpy(end, words->item[i]);
@@ -100,62 +102,66 @@ static bool append(wf_tokens *t, const wf_vocab *v, const char *token)
 
 static bool read_sentence(filler *f)
 {
-    char *text = join(&f->o->words);
-    bool ok = text && append(&f->tokens, f->vocab, "[CLS]") && append(&f->tokens, f->vocab, text) &&
-              append(&f->tokens, f->vocab, "[SEP]");
-    free(text);
-    if (!ok) return text ? fail() : wf_complain(command_name, "out of memory");
+    if (!append(&f->tokens, f->vocab, "[CLS]") || !append(&f->tokens, f->vocab, f->sentence) ||
+        !append(&f->tokens, f->vocab, "[SEP]"))
+        return fail();
     f->picks = calloc((size_t)f->tokens.n, sizeof *f->picks);
     if (!f->picks) return wf_complain(command_name, "out of memory");
     int32_t mask = wf_vocab_special(f->vocab).mask;
     for (int64_t i = 0; i < f->tokens.n; i++)
         if (f->tokens.id[i] == mask) f->picks[f->n_picks++] = (int32_t)i;
-    return f->n_picks > 0 || wf_complain(command_name, "expected a [MASK] in the sentence");
+    return true;
 }
 
-/* Compiling makes what the store lacks, with random numbers: then the file was not whole. */
 static bool guess(filler *f)
 {
     const int32_t offsets[2] = {0, (int32_t)f->tokens.n};
     wf_question q = {f->tokens.id, offsets, f->picks, f->tokens.n, 1, f->n_picks};
     int known = wf_store_count(f->store);
     f->rt = wf_runtime_new(&(wf_runtime_options){.threads = (int)f->o->threads});
-    if (!f->rt || wf_guess(&f->guess, &q, &f->config, f->store, f->rt) != WF_OK) return fail();
-    if (wf_store_count(f->store) > known)
-        return wf_complain(command_name, "%s: expected a tensor '%s'", f->weights,
-                           wf_store_name(f->store, known));
+    if (!f->rt) return fail();
+    if (wf_guess_compile(&f->program, &q, &f->config, f->store, f->rt) != WF_OK)
+        return wf_complain(command_name, "%s: %s", f->weights, wf_error());
+    if (!wf_store_fits(f->store, known, f->program, command_name, f->weights)) return false;
+    if (wf_guess_answer(&f->guess, f->program, &q, f->config.vocab) != WF_OK) return fail();
     for (int64_t i = 0; i < f->n_picks; i++)
         if (!isfinite(f->guess[i * f->config.vocab]))
             return wf_complain(command_name, "%s: its guesses are not numbers", f->weights);
     return true;
 }
 
+/* The sentence as it was typed, with guesses in place of its masks. */
+static void print_filled(const filler *f, const int32_t *first)
+{
+    const char *text = f->sentence;
+    for (int64_t i = 0; i < f->n_picks; i++) {
+        const char *mask = strstr(text, mask_name);
+        const char *token = first[i] >= 0 ? wf_vocab_token(f->vocab, first[i]) : mask_name;
+        bool is_inner = !strncmp(token, "##", 2) && token[2];
+        printf("%.*s[%s]", (int)(mask - text), text, is_inner ? token + 2 : token);
+        text = mask + strlen(mask_name);
+    }
+    printf("%s\n", text);
+}
+
 static bool show(filler *f)
 {
     int64_t top = f->o->top;
     int32_t *best = calloc((size_t)top, sizeof *best);
-    bool *is_filled = calloc((size_t)f->tokens.n, sizeof *is_filled);
-    if (!best || !is_filled) {
-        free(best);
-        free(is_filled);
-        return wf_complain(command_name, "out of memory");
-    }
-    for (int64_t i = 0; i < f->n_picks; i++) {
+    int32_t *first = calloc((size_t)f->n_picks, sizeof *first);
+    bool ok = best && first;
+    for (int64_t i = 0; ok && i < f->n_picks; i++) {
         const float *p = f->guess + i * f->config.vocab;
         wf_guess_best(p, f->vocab, top, best);
-        printf("[MASK] %lld\n", (long long)i + 1);
+        printf("%s %lld\n", mask_name, (long long)i + 1);
         for (int64_t k = 0; k < top && best[k] >= 0; k++)
             printf("  %6.2f %%  %s\n", 100 * (double)p[best[k]], wf_vocab_token(f->vocab, best[k]));
-        if (best[0] < 0) continue;
-        f->tokens.id[f->picks[i]] = best[0];
-        is_filled[f->picks[i]] = true;
+        first[i] = best[0];
     }
-    wf_tokens_print(stdout, f->vocab, f->tokens.id + 1, f->tokens.n - 2, is_filled + 1,
-                    (const char *const[]){"[", "]"});
-    printf("\n");
+    if (ok) print_filled(f, first);
     free(best);
-    free(is_filled);
-    return true;
+    free(first);
+    return ok || wf_complain(command_name, "out of memory");
 }
 
 static void close_all(filler *f)
@@ -164,6 +170,8 @@ static void close_all(filler *f)
     free(f->picks);
     free(f->tokens.id);
     free(f->tokens.starts);
+    free(f->sentence);
+    wf_program_free(f->program);
     wf_runtime_free(f->rt);
     wf_vocab_free(f->vocab);
     wf_store_free(f->store);
@@ -177,12 +185,20 @@ int wf_gau_fill_main(int argc, char **argv)
     wf_command c = command();
     int code = wf_args_parse(&c, argc, argv, &o);
     if (code >= 0) return code;
-    if (!o.model || o.words.n == 0) {
-        wf_complain(command_name, o.model ? "expected a sentence with a [MASK] (see --help)"
-                                          : "--model: expected a value");
+    if (!o.model) {
+        wf_complain(command_name, "--model is missing (see --help)");
         return WF_USAGE;
     }
-    filler f = {.o = &o};
+    filler f = {.o = &o, .sentence = join(&o.words)};
+    if (!f.sentence) {
+        wf_complain(command_name, "out of memory");
+        return WF_FAILED;
+    }
+    if (!strstr(f.sentence, mask_name)) {
+        wf_complain(command_name, "expected a sentence with a %s (see --help)", mask_name);
+        free(f.sentence);
+        return WF_USAGE;
+    }
     bool ok = load(&f) && read_sentence(&f) && guess(&f) && show(&f);
     close_all(&f);
     return ok ? WF_DONE : WF_FAILED;

@@ -3,6 +3,7 @@
 
 #include "models/common.h"
 #include <math.h>
+#include <weft/op.h>
 
 #define AT(field) offsetof(wf_gau_options, field)
 
@@ -65,43 +66,66 @@ bool wf_gau_config_make(wf_gau_config *c, const char *command, const wf_gau_opti
                          .min_len = (float)o->min_len,
                          .eps = (float)o->eps,
                          .dropout = {drop, drop, drop, drop}};
+    if (o->key % 2)
+        return wf_complain(command, "--key: expected an even number, got %lld", (long long)o->key);
     const char *wrong = wf_gau_check(c);
     return !wrong || wf_complain(command, "%s", wrong);
 }
 
-static float pick(double given, float otherwise)
+/* What each optimizer has, and what it is when it is not given; in the order of the choices. */
+static const struct {
+    const wf_optimizer *optimizer;
+    double lr, beta, beta1, beta2, decay; /* NAN: it has none */
+} optimizers[] = {
+    {&wf_tiger, 1.76e-3, 0.965, NAN, NAN, 0.01},
+    {&wf_lion, 3e-4, NAN, 0.9, 0.99, 0},
+    {&wf_adamw, 1e-3, NAN, 0.9, 0.999, 0.01},
+    {&wf_sgd, 0.1, 0, NAN, NAN, 0},
+};
+
+static void fill(double *given, double otherwise)
 {
-    return isnan(given) ? otherwise : (float)given;
+    if (isnan(*given)) *given = otherwise;
 }
 
-bool wf_training_make(wf_training *t, const char *command, const wf_train_options *o)
+void wf_train_options_fill(wf_train_options *o)
 {
-    enum { TIGER, LION, ADAMW, SGD }; /* as in the option's choices */
-    static const wf_optimizer *const optimizers[] = {&wf_tiger, &wf_lion, &wf_adamw, &wf_sgd};
-    static const double rates[] = {1.76e-3, 3e-4, 1e-3, 0.1};
-    *t = (wf_training){.optimizer = optimizers[o->optimizer],
-                       .minimize = {.clip_norm = (float)o->clip},
-                       .lr = isnan(o->lr) ? rates[o->optimizer] : o->lr};
+    fill(&o->lr, optimizers[o->optimizer].lr);
+    fill(&o->beta, optimizers[o->optimizer].beta);
+    fill(&o->beta1, optimizers[o->optimizer].beta1);
+    fill(&o->beta2, optimizers[o->optimizer].beta2);
+    fill(&o->decay, optimizers[o->optimizer].decay);
+}
+
+bool wf_training_make(wf_training *t, const char *command, wf_train_options *o)
+{
+    enum { TIGER, LION, ADAMW, SGD };
+    const wf_optimizer *optimizer = optimizers[o->optimizer].optimizer;
     bool has_pair = o->optimizer == LION || o->optimizer == ADAMW;
     const char *unused = has_pair && !isnan(o->beta)     ? "beta"
                          : !has_pair && !isnan(o->beta1) ? "beta1"
                          : !has_pair && !isnan(o->beta2) ? "beta2"
                                                          : NULL;
-    if (unused) return wf_complain(command, "--%s: this optimizer has no such number", unused);
-    float decay = pick(o->decay, o->optimizer == TIGER || o->optimizer == ADAMW ? 0.01f : 0);
+    if (unused)
+        return wf_complain(command, "--%s: of %s only, not of %s", unused,
+                           has_pair ? "tiger and sgd" : "lion and adamw", optimizer->name);
+    wf_train_options_fill(o);
+    *t = (wf_training){
+        .optimizer = optimizer, .minimize = {.clip_norm = (float)o->clip}, .lr = o->lr};
+    float beta = (float)o->beta, beta1 = (float)o->beta1, beta2 = (float)o->beta2;
+    float decay = (float)o->decay;
     switch (o->optimizer) {
     case TIGER:
-        t->hyper.tiger = (wf_tiger_hyper){.beta = pick(o->beta, 0.965f), .decay = decay};
+        t->hyper.tiger = (wf_tiger_hyper){.beta = beta, .decay = decay};
         break;
     case LION:
-        t->hyper.lion = (wf_lion_hyper){pick(o->beta1, 0.9f), pick(o->beta2, 0.99f), decay};
+        t->hyper.lion = (wf_lion_hyper){beta1, beta2, decay};
         break;
     case ADAMW:
-        t->hyper.adamw =
-            (wf_adamw_hyper){pick(o->beta1, 0.9f), pick(o->beta2, 0.999f), 1e-8f, decay};
+        t->hyper.adamw = (wf_adamw_hyper){beta1, beta2, 1e-8f, decay};
         break;
     case SGD:
-        t->hyper.sgd = (wf_sgd_hyper){pick(o->beta, 0), decay};
+        t->hyper.sgd = (wf_sgd_hyper){beta, decay};
         break;
     }
     return true;

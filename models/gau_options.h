@@ -38,7 +38,9 @@ typedef struct wf_training {
     double lr;
 } wf_training;
 
-/* False after one line on stderr: an option that this optimizer does not have. */
-bool wf_training_make(wf_training *t, const char *command, const wf_train_options *o);
+/* Put the optimizer's defaults where nothing was given; NAN stays where it has no such number. */
+void wf_train_options_fill(wf_train_options *o);
+/* Fills the options too. False after one line on stderr: one that this optimizer does not have. */
+bool wf_training_make(wf_training *t, const char *command, wf_train_options *o);
 
 #endif

@@ -49,12 +49,23 @@ static char *compiled(const wf_graph *g, const options *o)
     wf_program *p = NULL;
     char *text = NULL;
     wf_size_value sizes[] = {{"tokens", o->tokens}, {"rows", o->rows}, {"picks", o->picks}, {0}};
-    wf_compile_options how = {.sizes = sizes, .forward_only = o->forward};
+    wf_compile_options how = {.sizes = sizes, .forward_only = o->forward, .look_only = true};
     if (rt && wf_compile(&p, g, store, rt, &how) == WF_OK) text = wf_program_text(p);
     wf_program_free(p);
     wf_store_free(store);
     wf_runtime_free(rt);
     return text;
+}
+
+/* A sequence has a token at least, and a token is picked once. */
+static bool check(const options *o)
+{
+    if (o->rows > o->tokens)
+        return wf_complain(command_name, "--rows: expected at most --tokens (%lld), got %lld",
+                           (long long)o->tokens, (long long)o->rows);
+    return o->picks <= o->tokens ||
+           wf_complain(command_name, "--picks: expected at most --tokens (%lld), got %lld",
+                       (long long)o->tokens, (long long)o->picks);
 }
 
 int wf_graph_gau_main(int argc, char **argv)
@@ -65,7 +76,7 @@ int wf_graph_gau_main(int argc, char **argv)
     if (code >= 0) return code;
     wf_gau_config config;
     wf_training training;
-    if (!wf_gau_config_make(&config, command_name, &o.model, o.vocab) ||
+    if (!check(&o) || !wf_gau_config_make(&config, command_name, &o.model, o.vocab) ||
         !wf_training_make(&training, command_name, &o.training))
         return WF_USAGE;
 

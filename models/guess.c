@@ -2,13 +2,14 @@
 #include "models/guess.h"
 
 #include "io/file.h"
-#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
-static wf_status answer(float **out, wf_program *p, const wf_question *q, int64_t vocab)
+wf_status wf_guess_answer(float **out, wf_program *p, const wf_question *q, int64_t vocab)
 {
+    *out = NULL;
     size_t int_bytes = sizeof(int32_t), bytes = (size_t)(q->n_picks * vocab) * sizeof(float);
     wf_status s = wf_bind(p, "ids", q->ids, (size_t)q->tokens * int_bytes);
     if (s == WF_OK) s = wf_bind(p, "offsets", q->offsets, (size_t)(q->rows + 1) * int_bytes);
@@ -21,19 +22,26 @@ static wf_status answer(float **out, wf_program *p, const wf_question *q, int64_
     return WF_OK;
 }
 
+wf_status wf_guess_compile(wf_program **out, const wf_question *q, const wf_gau_config *c,
+                           wf_store *s, wf_runtime *rt)
+{
+    wf_size_value sizes[] = {{"tokens", q->tokens}, {"rows", q->rows}, {"picks", q->n_picks}, {0}};
+    wf_compile_options how = {.sizes = sizes, .forward_only = true};
+    wf_graph *g = wf_graph_new();
+    wf_gau_guess(g, c);
+    wf_status status = wf_compile(out, g, s, rt, &how);
+    wf_graph_free(g);
+    return status;
+}
+
 wf_status wf_guess(float **out, const wf_question *q, const wf_gau_config *c, wf_store *s,
                    wf_runtime *rt)
 {
+    wf_program *p;
     *out = NULL;
-    wf_size_value sizes[] = {{"tokens", q->tokens}, {"rows", q->rows}, {"picks", q->n_picks}, {0}};
-    wf_compile_options how = {.sizes = sizes, .forward_only = true};
-    wf_program *p = NULL;
-    wf_graph *g = wf_graph_new();
-    wf_gau_guess(g, c);
-    wf_status status = wf_compile(&p, g, s, rt, &how);
-    if (status == WF_OK) status = answer(out, p, q, c->vocab);
+    wf_status status = wf_guess_compile(&p, q, c, s, rt);
+    if (status == WF_OK) status = wf_guess_answer(out, p, q, c->vocab);
     wf_program_free(p);
-    wf_graph_free(g);
     return status;
 }
 
@@ -56,21 +64,46 @@ void wf_guess_best(const float *probability, const wf_vocab *v, int64_t n, int32
     }
 }
 
-static bool is_plain(char c)
+/* A letter or digit of a script that has blanks: those from 0x2e80 on, the CJK ones, do not. */
+static bool is_lettered(int32_t c)
 {
-    return isalnum((unsigned char)c) && (unsigned char)c < 128;
+    utf8proc_category_t kind = utf8proc_category(c);
+    return c < 0x2e80 && ((kind >= UTF8PROC_CATEGORY_LU && kind <= UTF8PROC_CATEGORY_LO) ||
+                          (kind >= UTF8PROC_CATEGORY_ND && kind <= UTF8PROC_CATEGORY_NO));
+}
+
+static int32_t first_char(const char *text)
+{
+    int32_t c;
+    utf8proc_iterate((const utf8proc_uint8_t *)text, -1, &c);
+    return c;
+}
+
+static int32_t last_char(const char *text)
+{
+    const char *p = text + strlen(text) - 1;
+    while (p > text && ((unsigned char)*p & 0xc0) == 0x80) p--;
+    return first_char(p);
+}
+
+/* Behind a comma a number goes on, mostly: 1,000. */
+static bool is_parted(int32_t last, int32_t next)
+{
+    if (!is_lettered(next)) return false;
+    bool is_digit = next >= '0' && next <= '9';
+    return is_lettered(last) || (last > 0 && last < 128 && !is_digit && strchr(",.;:!?)", last));
 }
 
 void wf_tokens_print(FILE *to, const wf_vocab *v, const int32_t *ids, int64_t n,
                      const bool *is_marked, const char *const marks[2])
 {
-    char last = 0;
+    int32_t last = 0;
     for (int64_t i = 0; i < n; i++) {
         const char *t = wf_vocab_token(v, ids[i]);
         bool is_inner = !strncmp(t, "##", 2) && t[2], mark = is_marked && is_marked[i];
         if (is_inner) t += 2;
-        if (!is_inner && is_plain(last) && is_plain(*t)) fputc(' ', to);
+        if (!is_inner && is_parted(last, first_char(t))) fputc(' ', to);
         fprintf(to, "%s%s%s", mark ? marks[0] : "", t, mark ? marks[1] : "");
-        last = t[strlen(t) - 1];
+        last = last_char(t);
     }
 }

@@ -17,8 +17,8 @@
 typedef struct wf_mlm_options {
     int64_t batch; /* tokens of a batch; at least the longest sequence with [CLS] and [SEP] */
     bool words;    /* a word shares a fate; else every token is a word of its own. A word is what
-                      WordPiece takes apart: a Chinese character is one, since nothing here finds
-                      the words of Chinese */
+                      WordPiece takes apart; a Chinese character is one too, unless the corpus has
+                      joined them to words */
     bool fixed;    /* to measure: the same order and masks in every epoch, which ends its batch */
     uint64_t seed;
 } wf_mlm_options;

@@ -27,23 +27,57 @@ bool wf_pretrain_complain_of(const wf_pretrain *p, const char *what)
 
 /* ---- before the first step ---- */
 
-static bool check_folder(wf_pretrain *p)
+/* All that is written, the checkpoint first; the vocabulary is a copy of --vocab. */
+static const char *const outputs[] = {
+    "checkpoint.safetensors", "model.safetensors", "config.json", "loss.png", "vocab.txt", NULL};
+enum { CHECKPOINT, MODEL, CONFIG, PLOT };
+
+/* Nothing is replaced that was not asked for; one line says how to go on. */
+static bool check_folder(const wf_pretrain *p)
 {
-    p->checkpoint = wf_path_join(p->o->out, "checkpoint.safetensors");
+    static const char *const ways[] = {
+        [CHECKPOINT] = "continue it with --resume, or start anew with --overwrite",
+        [MODEL] = "start from it with --init and another --out, or replace it with --overwrite",
+        [CONFIG] = "choose another folder, or replace it with --overwrite",
+        [PLOT] = "choose another folder, or replace it with --overwrite",
+    };
+    bool ok = true;
+    for (int i = CHECKPOINT; i <= PLOT && ok && !p->o->resume && !p->o->overwrite; i++) {
+        char *path = wf_path_join(p->o->out, outputs[i]);
+        if (!path) return wf_complain(p->command.name, "out of memory");
+        if (!access(path, F_OK))
+            ok = wf_complain(p->command.name, "--out: %s exists; %s", path, ways[i]);
+        free(path);
+    }
+    return ok;
+}
+
+/* Before anything is read, so that no other run changes it meanwhile. */
+static bool take_folder(wf_pretrain *p)
+{
+    p->checkpoint = wf_path_join(p->o->out, outputs[CHECKPOINT]);
     if (!p->checkpoint) return wf_complain(p->command.name, "out of memory");
-    if (p->o->resume || p->o->overwrite || access(p->checkpoint, F_OK)) return true;
-    return wf_complain(p->command.name,
-                       "--out: %s exists; continue it with --resume, or start "
-                       "anew with --overwrite",
-                       p->checkpoint);
+    return wf_lock_folder(p->command.name, p->o->out, outputs, &p->lock) && check_folder(p);
+}
+
+/* A folder that was not there: another run may have made it just now, and be at work or done. */
+static bool make_folder(wf_pretrain *p)
+{
+    return p->lock >= 0 ||
+           (wf_make_folder(p->command.name, p->o->out) &&
+            wf_lock_folder(p->command.name, p->o->out, outputs, &p->lock) && check_folder(p));
 }
 
 static bool read_text(wf_pretrain *p)
 {
     const wf_pretrain_options *o = p->o;
-    wf_corpus_options how = {.max_len = o->max_len, .held_out = o->held_out};
+    if (o->words && wf_words_load(&p->words, o->words) != WF_OK) return wf_pretrain_fail(p);
+    wf_corpus_options how = {.max_len = o->max_len,
+                             .held_out = o->held_out,
+                             .has_words = p->words || o->masking == WF_MASK_SEGMENTED,
+                             .words = p->words};
     wf_mlm_options batches = {
-        .batch = o->batch, .words = o->masking == 1, .seed = (uint64_t)o->seed};
+        .batch = o->batch, .words = o->masking != WF_MASK_CHARS, .seed = (uint64_t)o->seed};
     if (wf_corpus_read(&p->corpus, p->vocab, o->text.n, o->text.item, &how) != WF_OK ||
         wf_mlm_open(&p->data, &p->corpus, &p->corpus.train, p->vocab, &batches) != WF_OK)
         return wf_pretrain_fail(p);
@@ -78,6 +112,8 @@ static bool compile(wf_pretrain *p)
               bind_batch(p->train, &p->data) == WF_OK &&
               bind_batch(p->evaluate, &p->held_out) == WF_OK;
     wf_graph_free(g);
+    if (!ok && p->o->resume)
+        return wf_complain(p->command.name, "%s: %s", p->checkpoint, wf_error());
     return ok || wf_pretrain_fail(p);
 }
 
@@ -117,14 +153,27 @@ static bool open_log(wf_pretrain *p)
                                  strerror(errno));
 }
 
+static bool end_log(wf_pretrain *p)
+{
+    errno =
+        0; /* what a write long ago failed of is not known any more, mostly this one fails too */
+    wf_pretrain_log(p, "end", "\"step\": %lld, \"dropped\": %lld", (long long)p->step,
+                    (long long)p->data.dropped);
+    bool ok = !p->log || !ferror(p->log);
+    if (p->log && fclose(p->log)) ok = false;
+    p->log = NULL;
+    return ok || wf_complain(p->command.name, "--log: %s cannot be written: %s", p->o->log,
+                             errno ? strerror(errno) : "a line is missing");
+}
+
 static bool train(wf_pretrain *p)
 {
-    if (!check_folder(p) || !read_text(p) || !prepare_model(p) ||
-        !wf_make_folder(p->command.name, p->o->out) || !open_log(p))
+    if (!take_folder(p) || !read_text(p) || !prepare_model(p) || !make_folder(p) || !open_log(p))
         return false;
     wf_stop_on_signals();
     wf_pretrain_begin(p);
-    return wf_pretrain_loop(p) && wf_pretrain_end(p);
+    if (!wf_pretrain_loop(p) || !wf_pretrain_end(p) || !end_log(p)) return false;
+    return wf_runtime_save_trace(p->rt) == WF_OK || wf_pretrain_fail(p);
 }
 
 static void close_all(wf_pretrain *p)
@@ -137,15 +186,18 @@ static void close_all(wf_pretrain *p)
     wf_mlm_close(&p->held_out);
     wf_mlm_close(&p->data);
     wf_corpus_free(&p->corpus);
+    wf_vocab_free(p->words);
     wf_vocab_free(p->vocab);
     free(p->checkpoint);
+    if (p->lock >= 0) close(p->lock);
 }
 
 int wf_gau_pretrain_main(int argc, char **argv)
 {
     wf_pretrain_options o = {0};
     static wf_pretrain p; /* its curves are large for a stack */
-    p = (wf_pretrain){.command = wf_pretrain_command(), .o = &o, .saved = -1, .evaluated = -1};
+    p = (wf_pretrain){
+        .command = wf_pretrain_command(), .o = &o, .saved = -1, .evaluated = -1, .lock = -1};
     int code = wf_args_parse(&p.command, argc, argv, &o);
     if (code >= 0) return code;
     if (!wf_pretrain_check(&o) || !wf_pretrain_schedule(&p.schedule, &o) ||

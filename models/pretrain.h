@@ -13,13 +13,15 @@ typedef struct wf_pretrain_options {
     wf_gau_options model;
     wf_train_options training;
     wf_arg_list text;
-    const char *vocab, *out, *log, *trace, *init, *schedule;
+    const char *vocab, *words, *out, *log, *trace, *init, *schedule;
     int64_t steps, batch, max_len, warmup, held_out, seed, threads;
     int64_t show_every, eval_every, save_every;
     double minutes;
     int masking, anneal;
     bool resume, overwrite;
 } wf_pretrain_options;
+
+typedef enum wf_masking { WF_MASK_CHARS, WF_MASK_WORDS, WF_MASK_SEGMENTED } wf_masking;
 
 wf_command wf_pretrain_command(void);
 /* What the table cannot check: what belongs together. False after one line on stderr. */
@@ -36,7 +38,7 @@ typedef struct wf_pretrain {
     wf_schedule schedule;
     char *checkpoint; /* its path */
 
-    wf_vocab *vocab;
+    wf_vocab *vocab, *words; /* words: NULL without --words */
     wf_corpus corpus;
     wf_mlm data, held_out;
     wf_samples samples;
@@ -49,6 +51,7 @@ typedef struct wf_pretrain {
         evaluated; /* finished steps; those of the last save and evaluation, or -1 */
     wf_curve losses, held_out_losses;
     FILE *log;
+    int lock; /* on the folder; -1: none */
 } wf_pretrain;
 
 /* One line on stderr; returns false, as all of these do after one. */

@@ -46,9 +46,11 @@ static void show(const wf_pretrain *p, wf_progress *progress, const wf_progress_
     if (!wf_progress_add(progress, now, &mean)) return;
     wf_pretrain_log(p, "step",
                     "\"step\": %lld, \"loss\": %.6g, \"accuracy\": %.6g, \"lr\": %.6g, "
-                    "\"epoch\": %lld, \"tokens\": %.0f, \"seconds\": %.3f",
+                    "\"epoch\": %lld, \"tokens\": %.0f, \"tokens_per_second\": %.1f, "
+                    "\"seconds\": %.3f",
                     (long long)mean.step, mean.loss, mean.labels > 0 ? mean.hits / mean.labels : 0,
-                    rate, (long long)p->data.epoch, mean.tokens, wf_seconds() - progress->began);
+                    rate, (long long)p->data.epoch, mean.tokens, mean.rate,
+                    wf_seconds() - progress->began);
 }
 
 static bool step(wf_pretrain *p, wf_progress *progress)
@@ -85,7 +87,7 @@ bool wf_pretrain_loop(wf_pretrain *p)
     const wf_pretrain_options *o = p->o;
     double limit = isnan(o->minutes) ? 0 : 60 * o->minutes;
     wf_progress progress = wf_progress_new(p->step, o->steps, o->show_every, limit);
-    if (p->step == 0 && !evaluate(p, &progress)) return false; /* what there is to improve */
+    if (p->saved < 0 && !evaluate(p, &progress)) return false; /* what there is to improve */
     while (p->step < o->steps && !wf_stop_asked()) {
         if (!step(p, &progress)) return false;
         if (p->step % o->eval_every == 0 && !evaluate(p, &progress)) return false;

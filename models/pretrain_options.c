@@ -17,7 +17,7 @@ static const wf_arg files[] = {
     {"resume", WF_ARG_FLAG, AT(resume), NULL, NULL, 0, 0, 0, false,
      "Continue DIR/checkpoint.safetensors, to the bits of a run without a break"},
     {"overwrite", WF_ARG_FLAG, AT(overwrite), NULL, NULL, 0, 0, 0, false,
-     "Start anew although DIR holds a checkpoint"},
+     "Start anew although DIR holds a checkpoint or a model"},
     {"init", WF_ARG_TEXT, AT(init), NULL, "FILE", 0, 0, 0, false,
      "Start from the weights of this model.safetensors"},
     {"log", WF_ARG_TEXT, AT(log), NULL, "FILE", 0, 0, 0, false, "Write one JSON object a line"},
@@ -33,8 +33,11 @@ static const wf_arg course[] = {
     {"batch", WF_ARG_INT, AT(batch), "2048", "N", 8, 10000000, 0, true, "Tokens of a batch"},
     {"max-len", WF_ARG_INT, AT(max_len), "128", "N", 3, 1000000, 0, true,
      "Longest sequence in tokens, [CLS] and [SEP] included"},
-    {"masking", WF_ARG_CHOICE, AT(masking), "char", "char|word", 0, 0, 0, true,
-     "Mask single tokens, or words of WordPiece as wholes (a Chinese character is a word)"},
+    {"masking", WF_ARG_CHOICE, AT(masking), "char", "char|word|segmented", 0, 0, 0, true,
+     "Mask single tokens, or words as wholes; a Chinese character is a word unless --words has "
+     "longer ones; segmented: what blanks part is a word, in Chinese too"},
+    {"words", WF_ARG_TEXT, AT(words), NULL, "FILE", 0, 0, 0, false,
+     "Chinese words for --masking word, one a line; from left to right, the longest that fits"},
     {"schedule", WF_ARG_TEXT, AT(schedule), NULL, "LIST", 0, 0, 0, true,
      "Multiplier of the learning rate, linear between step:multiplier pairs, from 0 at step 0, "
      "such as 40000:1,160000:0.5"},
@@ -46,7 +49,7 @@ static const wf_arg course[] = {
      "Every N-th document is kept for evaluation, which reads at most 32 batches of them"},
     {"seed", WF_ARG_INT, AT(seed), "1", "N", 0, 1e15, 0, true,
      "Of initial weights, dropout, order and masks"},
-    {"threads", WF_ARG_INT, AT(threads), "0", "N", 0, 4096, 0, false,
+    {"threads", WF_ARG_INT, AT(threads), "0", "N", 0, 1024, 0, false,
      "Threads; 0: one a core; results do not depend on it"},
     {"show-every", WF_ARG_INT, AT(show_every), "0", "N", 0, 1e12, 0, false,
      "Steps between lines of progress; 0: a hundredth of the run, at least 10"},
@@ -72,14 +75,19 @@ wf_command wf_pretrain_command(void)
 
 bool wf_pretrain_check(wf_pretrain_options *o)
 {
-    const char *missing = o->text.n == 0 ? "text" : !o->vocab ? "vocab" : !o->out ? "out" : NULL;
-    if (missing) return wf_complain(name, "--%s: expected a value", missing);
+    const char *missing = o->text.n == 0          ? "text"
+                          : !o->vocab             ? "vocab"
+                          : !o->out || !o->out[0] ? "out"
+                                                  : NULL;
+    if (missing) return wf_complain(name, "--%s is missing (see --help)", missing);
     if (o->max_len > o->batch)
         return wf_complain(name, "--max-len: expected at most --batch (%lld), got %lld",
                            (long long)o->batch, (long long)o->max_len);
     if (o->resume && (o->init || o->overwrite))
         return wf_complain(name, "--resume: not together with --%s",
                            o->init ? "init" : "overwrite");
+    if (o->words && o->masking != WF_MASK_WORDS)
+        return wf_complain(name, "--words: needs --masking word");
     bool is_cosine = o->anneal == 1;
     if (is_cosine && (o->schedule || o->steps == 0))
         return wf_complain(name, "--anneal: cosine %s",

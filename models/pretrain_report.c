@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <string.h>
+#include <weft/op.h>
 
 void wf_pretrain_log(const wf_pretrain *p, const char *event, const char *format, ...)
 {
@@ -33,7 +34,6 @@ enum { NUMBER = 32 };
 
 void wf_pretrain_begin(const wf_pretrain *p)
 {
-    static const char *const optimizers[] = {"tiger", "lion", "adamw", "sgd"};
     const wf_corpus *c = &p->corpus;
     const wf_gau_config *m = &p->config;
     char a[NUMBER], b[NUMBER];
@@ -44,7 +44,7 @@ void wf_pretrain_begin(const wf_pretrain *p)
     printf("model   layers %lld, width %lld, vocabulary %s: %s parameters\n", (long long)m->layers,
            (long long)m->width, grouped(m->vocab, a), grouped(wf_gau_parameters(m), b));
     printf("steps   of up to %lld tokens, %s at %g, %d thread%s with %s\n", (long long)p->o->batch,
-           optimizers[p->o->training.optimizer], p->training.lr, wf_runtime_threads(p->rt),
+           p->training.optimizer->name, p->training.lr, wf_runtime_threads(p->rt),
            wf_runtime_threads(p->rt) == 1 ? "" : "s", wf_runtime_isa(p->rt));
     if (p->step > 0) printf("goes on after step %lld\n", (long long)p->step);
     printf("\n");
@@ -113,8 +113,5 @@ bool wf_pretrain_end(wf_pretrain *p)
            "  to try it    weft gau fill --model %s \"...[MASK]...\"\n",
            p->o->out, (long long)p->step, p->o->overwrite ? " instead of --overwrite" : "",
            p->step >= p->o->steps ? " and more --steps" : "", p->o->out);
-    wf_pretrain_log(p, "end", "\"step\": %lld, \"dropped\": %lld", (long long)p->step,
-                    (long long)p->data.dropped);
-    bool ok = !p->log || !ferror(p->log);
-    return ok || wf_complain(p->command.name, "--log: %s cannot be written", p->o->log);
+    return true;
 }

@@ -11,24 +11,39 @@
 
 /* ---- resume ---- */
 
-/* A digest among the texts of the checkpoint; "what" is the option that it stands for. */
-static bool same_digest(const wf_pretrain *p, const char *what, uint64_t digest)
+/* Digests among the texts of the checkpoint, by the option that they stand for. */
+static const char *const inputs[] = {"data/vocab", "data/text", "data/words"};
+enum { INPUTS = sizeof inputs / sizeof *inputs, DIGEST = 20 };
+
+static void digest_text(const wf_pretrain *p, int input, char text[DIGEST])
 {
-    char key[32], text[32];
-    snprintf(key, sizeof key, "data/%s", what);
-    snprintf(text, sizeof text, "%016" PRIx64, digest);
-    const char *was = wf_store_text(p->store, key);
-    return (was && !strcmp(was, text)) ||
-           wf_complain(p->command.name, "--%s: %s was made with other content", what,
-                       p->checkpoint);
+    uint64_t digest = input == 0   ? wf_vocab_digest(p->vocab)
+                      : input == 1 ? p->corpus.digest
+                      : p->words   ? wf_vocab_digest(p->words)
+                                   : 0; /* as in checkpoints that know of no --words */
+    snprintf(text, DIGEST, "%016" PRIx64, digest);
 }
 
-static wf_status save_digest(const wf_pretrain *p, const char *what, uint64_t digest)
+static void compare_digests(const wf_pretrain *p, FILE *f)
 {
-    char key[32], text[32];
-    snprintf(key, sizeof key, "data/%s", what);
-    snprintf(text, sizeof text, "%016" PRIx64, digest);
-    return wf_store_set_text(p->store, key, text);
+    char text[DIGEST];
+    for (int i = 0; i < INPUTS; i++) {
+        const char *was = wf_store_text(p->store, inputs[i]);
+        digest_text(p, i, text);
+        if (strcmp(was ? was : "0000000000000000", text) != 0)
+            fprintf(f, "; --%s has other content", strchr(inputs[i], '/') + 1);
+    }
+}
+
+static wf_status save_digests(const wf_pretrain *p)
+{
+    char text[DIGEST];
+    wf_status s = WF_OK;
+    for (int i = 0; i < INPUTS && s == WF_OK; i++) {
+        digest_text(p, i, text);
+        s = wf_store_set_text(p->store, inputs[i], text);
+    }
+    return s;
 }
 
 /* Half a cosine ends at --steps, so with it they belong to the configuration. */
@@ -37,11 +52,32 @@ static int64_t course_of(const wf_pretrain *p)
     return p->schedule.cosine ? p->o->steps : 0;
 }
 
+/* The run must be the one of the checkpoint; else one line names all that differs. */
+static bool is_same_run(const wf_pretrain *p, int64_t course)
+{
+    wf_pretrain_options was = {0};
+    char *text = NULL;
+    size_t size = 0;
+    if (!wf_config_read(&p->command, p->store, p->checkpoint, &was)) return false;
+    wf_train_options_fill(&was.training);
+    FILE *f = open_memstream(&text, &size);
+    if (!f) return wf_complain(p->command.name, "out of memory");
+    wf_config_differences(&p->command, &was, p->o, f);
+    if (was.anneal == p->o->anneal && course != course_of(p))
+        fprintf(f, "; --steps was %lld, is %lld", (long long)course, (long long)p->o->steps);
+    compare_digests(p, f);
+    bool is_same = fclose(f) == 0 && size == 0;
+    if (!is_same)
+        wf_complain(p->command.name, "%s is of another run: %s", p->checkpoint,
+                    size > 2 ? text + 2 : "out of memory");
+    free(text);
+    return is_same;
+}
+
 bool wf_pretrain_resume(wf_pretrain *p)
 {
     const wf_store *s = p->store;
     if (wf_store_load(p->store, p->checkpoint) != WF_OK) return wf_pretrain_fail(p);
-    if (!wf_config_same(&p->command, p->o, s, p->checkpoint)) return false;
     int64_t step = wf_number_load(s, "progress/step");
     int64_t epoch = wf_number_load(s, "progress/epoch");
     int64_t position = wf_number_load(s, "progress/position");
@@ -49,12 +85,7 @@ bool wf_pretrain_resume(wf_pretrain *p)
     if (step < 0 || epoch < 0 || position < 0 || course < 0)
         return wf_complain(p->command.name, "%s: expected the progress of a run in its metadata",
                            p->checkpoint);
-    if (!same_digest(p, "vocab", wf_vocab_digest(p->vocab)) ||
-        !same_digest(p, "text", p->corpus.digest))
-        return false;
-    if (course != course_of(p))
-        return wf_complain(p->command.name, "--steps: %s was made for %lld, got %lld",
-                           p->checkpoint, (long long)course, (long long)p->o->steps);
+    if (!is_same_run(p, course)) return false;
     if (position > p->corpus.train.n)
         return wf_complain(p->command.name, "%s: expected a position of at most %lld, got %lld",
                            p->checkpoint, (long long)p->corpus.train.n, (long long)position);
@@ -67,14 +98,12 @@ bool wf_pretrain_resume(wf_pretrain *p)
 
 bool wf_pretrain_check_whole(const wf_pretrain *p, int tensors_before)
 {
-    return wf_store_count(p->store) == tensors_before ||
-           wf_complain(p->command.name, "%s: expected a tensor '%s'", p->checkpoint,
-                       wf_store_name(p->store, tensors_before));
+    return wf_store_fits(p->store, tensors_before, p->train, p->command.name, p->checkpoint);
 }
 
 /* ---- weights of another run ---- */
 
-/* Every weight of the model must be in the file, in its shape. */
+/* Every weight of the model must be in the file, in its shape, and no other. */
 bool wf_pretrain_init(wf_pretrain *p)
 {
     wf_store *from = wf_store_new(0);
@@ -90,6 +119,11 @@ bool wf_pretrain_init(wf_pretrain *p)
             ok = wf_complain(p->command.name, "%s: expected a tensor '%s'", p->o->init, name);
         else if (wf_store_put(p->store, name, dtype, shape, data) != WF_OK)
             ok = wf_complain(p->command.name, "%s: %s", p->o->init, wf_error());
+    }
+    for (int i = 0; ok && i < wf_store_count(from); i++) {
+        const char *name = wf_store_name(from, i);
+        if (wf_is_weight(name) && !wf_store_data(p->store, name, NULL, NULL))
+            ok = wf_complain(p->command.name, "%s: unexpected tensor '%s'", p->o->init, name);
     }
     wf_store_free(from);
     return ok;
@@ -115,8 +149,7 @@ static wf_status note_progress(wf_pretrain *p)
 {
     wf_store *t = p->store;
     wf_status s = wf_config_save(&p->command, p->o, t);
-    if (s == WF_OK) s = save_digest(p, "vocab", wf_vocab_digest(p->vocab));
-    if (s == WF_OK) s = save_digest(p, "text", p->corpus.digest);
+    if (s == WF_OK) s = save_digests(p);
     if (s == WF_OK) s = wf_number_save(t, "progress/course", course_of(p));
     if (s == WF_OK) s = wf_number_save(t, "progress/step", p->step);
     if (s == WF_OK) s = wf_number_save(t, "progress/epoch", p->data.epoch);

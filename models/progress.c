@@ -44,10 +44,9 @@ static void line_text(wf_progress *p, const wf_progress_step *mean, double now, 
     char left[32], total[32] = "";
     time_text(seconds_left(p, mean->step, now), left, sizeof left);
     if (p->total < INT64_MAX) snprintf(total, sizeof total, "/%lld", (long long)p->total);
-    double rate = (p->tokens - p->tokens_shown) / (now > p->shown ? now - p->shown : 1e-9);
     snprintf(text, size, "step %lld%s  loss %.4f  accuracy %.2f %%  %.0f tokens/s  %s left",
              (long long)mean->step, total, mean->loss,
-             mean->labels > 0 ? 100 * mean->hits / mean->labels : 0, rate, left);
+             mean->labels > 0 ? 100 * mean->hits / mean->labels : 0, mean->rate, left);
 }
 
 bool wf_progress_add(wf_progress *p, const wf_progress_step *now, wf_progress_step *mean)
@@ -64,7 +63,9 @@ bool wf_progress_add(wf_progress *p, const wf_progress_step *now, wf_progress_st
                                .tokens = p->tokens,
                                .loss = p->labels > 0 ? p->loss / p->labels : 0,
                                .hits = p->hits,
-                               .labels = p->labels};
+                               .labels = p->labels,
+                               .rate = (p->tokens - p->tokens_shown) /
+                                       (t > p->shown ? t - p->shown : 1e-9)};
     char text[200];
     line_text(p, mean, t, text, sizeof text);
     if (p->is_terminal)

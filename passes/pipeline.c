@@ -76,19 +76,59 @@ static bool is_without(const char *without, const char *name)
     return false;
 }
 
+/* These make a graph runnable and cannot be left out. */
+static bool is_needed(const wf_pass *p)
+{
+    return p == &wf_pass_lower || p == &wf_pass_layout || p == &wf_pass_backward ||
+           p == &wf_pass_update;
+}
+
+static const wf_pass *find_in(const wf_pass *const *passes, const char *name, size_t n)
+{
+    for (; passes && *passes; passes++)
+        if (!strncmp((*passes)->name, name, n) && !(*passes)->name[n]) return *passes;
+    return NULL;
+}
+
+/* A pass of the pipeline or of this compilation, by a name of n bytes. */
+static const wf_pass *find_pass(const char *name, size_t n, const wf_pass_options *o)
+{
+    const wf_pass *found = find_in(o->extra, name, n);
+    for (const wf_pass *const *const *part = wf_pipeline; *part && !found; part++)
+        found = find_in(*part, name, n);
+    return found;
+}
+
+/* A misspelt name would change nothing and say nothing. */
+static bool check_names(wf_graph *g, const wf_pass_options *o)
+{
+    const char *name = o->dump;
+    if (name && *name && strcmp(name, "before") != 0 && strcmp(name, "after") != 0 &&
+        !find_pass(name, strlen(name), o)) {
+        wf_graph_fail(g, WF_EMODEL, "WF_DUMP=%.60s: expected before, after or a pass's name", name);
+        return false;
+    }
+    for (const char *at = o->without; at && *at;) {
+        size_t n = strcspn(at, ",");
+        const wf_pass *p = *at == '-' ? find_pass(at + 1, n - 1, o) : NULL;
+        if (!p || is_needed(p)) {
+            wf_graph_fail(g, WF_EMODEL, "WF_PASSES: '%.*s': %s", (int)wf_min_i64((int64_t)n, 60),
+                          at,
+                          p ? "this pass cannot be left out"
+                            : "expected -NAME of a pass, or several with commas between");
+            return false;
+        }
+        at += n + (at[n] == ',');
+    }
+    return true;
+}
+
 static void dump(const wf_graph *g, const wf_pass_options *o, const char *name)
 {
     if (!o->dump || strcmp(o->dump, name)) return;
     char *text = wf_graph_text(g);
     fprintf(stderr, "# %s\n%s", name, text ? text : "");
     free(text);
-}
-
-/* These make a graph runnable and cannot be left out. */
-static bool is_needed(const wf_pass *p)
-{
-    return p == &wf_pass_lower || p == &wf_pass_layout || p == &wf_pass_backward ||
-           p == &wf_pass_update;
 }
 
 static bool run_all(wf_graph *g, const wf_pass *const *passes, const wf_pass_options *o)
@@ -129,6 +169,7 @@ static bool needs_plain_graph(wf_graph *g)
 bool wf_optimize(wf_graph *g, wf_pass_options *o)
 {
     static const wf_pass *const plain[] = {&wf_pass_backward, NULL};
+    if (!check_names(g, o)) return false;
     dump(g, o, "before");
     if (o->forward_only && !run_all(g, inference, o)) return false;
     if (needs_plain_graph(g) && !run_all(g, plain, o)) return false;

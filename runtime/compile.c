@@ -38,12 +38,13 @@ static bool add_stored(wf_program *p, wf_value *v)
     const wf_node *n = v->node;
     v->place = WF_IN_STORE;
     int64_t start = wf_now(), count = wf_elements(&n->shape);
+    p->stats.store_bytes += (size_t)count * wf_dtype_bytes(n->dtype);
+    if (p->look_only) return true;
     v->base = wf_store_require(p->store, n->name, n->dtype, n->shape, &created);
     if (!v->base) return false;
     if (created && n->op == &wf_op_param)
         wf_init_fill(p->rt->pool, v->base, count, a->init, wf_store_seed(p->store), n->name);
     p->stats.init_seconds += (double)(wf_now() - start) * 1e-9;
-    p->stats.store_bytes += (size_t)count * wf_dtype_bytes(n->dtype);
     return true;
 }
 
@@ -120,7 +121,7 @@ static bool build(wf_program *p)
     p->stats.nodes_after = n;
     bool ok = lay_out(p, order, n) && wf_program_plan(p);
     free(order);
-    if (!ok) return false;
+    if (!ok || p->look_only) return ok;
     size_t scratch = p->scratch_bytes * (size_t)wf_pool_threads(p->rt->pool);
     if (scratch > WF_HUGE_PAGE / 4) /* kernels walk over it all the time */
         scratch = (scratch + WF_HUGE_PAGE - 1) / WF_HUGE_PAGE * WF_HUGE_PAGE;
@@ -157,6 +158,7 @@ wf_status wf_compile(wf_program **out, const wf_graph *g, wf_store *s, wf_runtim
     if (!p) return wf_error_set(WF_ENOMEM, "out of memory while compiling");
     p->rt = rt;
     p->store = s;
+    p->look_only = o.look_only;
     p->g = wf_graph_copy(g, o.sizes);
     if (p->g) p->stats.nodes_declared = wf_graph_size(p->g);
     if (!p->g || !optimize(p, &o) || !build(p)) {

@@ -105,10 +105,10 @@ static bool allocate(struct memory *m)
     take_over(m);
     p->stats.plan_bytes = wf_plan(n, m->life, m->offset);
     if (p->stats.plan_bytes == SIZE_MAX) return false;
-    p->slab = wf_aligned_room(p->stats.plan_bytes);
+    if (!p->look_only) p->slab = wf_aligned_room(p->stats.plan_bytes);
     for (int v = 0; v < p->n_values; v++) p->values[v].offset = m->offset[owner_of(m, v)];
     for (int s = 0; s < p->n_steps; s++) p->steps[s].work = m->offset[p->n_values + s];
-    return p->slab;
+    return p->slab || p->look_only;
 }
 
 bool wf_program_plan(wf_program *p)

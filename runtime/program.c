@@ -142,6 +142,7 @@ static void count_flops(wf_program *p, wf_step *s)
 
 wf_status wf_run(wf_program *p)
 {
+    if (p->look_only) return wf_error_set(WF_EMODEL, "the program was compiled to look at only");
     if (p->is_stale) {
         wf_status s = settle(p);
         if (s != WF_OK) return s;
@@ -183,6 +184,13 @@ float wf_scalar(const wf_program *p, const char *output)
 char *wf_program_text(const wf_program *p)
 {
     return wf_graph_text(p->g);
+}
+
+const char *wf_program_tensor(const wf_program *p, int i)
+{
+    for (int v = 0; v < p->n_values; v++)
+        if (p->values[v].place == WF_IN_STORE && i-- == 0) return p->values[v].node->name;
+    return NULL;
 }
 
 wf_program_stats wf_program_get_stats(const wf_program *p)

@@ -81,6 +81,11 @@ void wf_runtime_free(wf_runtime *rt)
     free(rt);
 }
 
+wf_status wf_runtime_save_trace(wf_runtime *rt)
+{
+    return rt->trace ? wf_trace_save(rt->trace) : WF_OK;
+}
+
 int wf_runtime_threads(const wf_runtime *rt)
 {
     return wf_pool_threads(rt->pool);

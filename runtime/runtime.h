@@ -17,7 +17,8 @@ struct wf_runtime {
 
 /* Trace of runs (trace.c): NULL when off. Times are nanoseconds of the monotonic clock. */
 struct wf_trace *wf_trace_new(const char *path);
-void wf_trace_free(struct wf_trace *t); /* writes the file */
+wf_status wf_trace_save(struct wf_trace *t);
+void wf_trace_free(struct wf_trace *t); /* saves what was added since */
 typedef struct wf_trace_event {
     const char *name, *op;
     int64_t start, end;

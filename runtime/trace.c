@@ -5,6 +5,7 @@
 
 #include "graph/base.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@ struct wf_trace {
     char *path;
     wf_trace_event *events;
     size_t n, room;
+    bool is_saved;
     int64_t start;
 };
 
@@ -35,7 +37,7 @@ struct wf_trace *wf_trace_new(const char *path)
         memcpy(t->path, path, n);
         t->start = wf_now();
     } else {
-        wf_error_set(WF_EIO, "%s: the trace cannot be written", path);
+        wf_error_set(WF_EIO, "%s: the trace cannot be written: %s", path, strerror(errno));
         free(t);
         t = NULL;
     }
@@ -45,6 +47,7 @@ struct wf_trace *wf_trace_new(const char *path)
 
 void wf_trace_add(struct wf_trace *t, const wf_trace_event *e)
 {
+    t->is_saved = false;
     if (t->n == MAX_EVENTS) return;
     if (t->n == t->room) {
         size_t room = t->room ? 2 * t->room : 1024;
@@ -73,9 +76,10 @@ static bool write_event(FILE *f, const struct wf_trace *t, const wf_trace_event 
     return bad == 0;
 }
 
-void wf_trace_free(struct wf_trace *t)
+wf_status wf_trace_save(struct wf_trace *t)
 {
-    if (!t) return;
+    if (t->is_saved) return WF_OK;
+    errno = 0;
     FILE *f = fopen(t->path, "w");
     bool ok = f;
     for (size_t i = 0; ok && i < t->n; i++) ok = write_event(f, t, &t->events[i], i == 0);
@@ -83,7 +87,16 @@ void wf_trace_free(struct wf_trace *t)
         ok = ok && fputs(t->n ? "\n]\n" : "[]\n", f) >= 0;
         ok = fclose(f) == 0 && ok;
     }
-    if (!ok) wf_error_set(WF_EIO, "%s: the trace could not be written whole", t->path);
+    t->is_saved = true; /* a second try would fail like the first */
+    return ok ? WF_OK
+              : wf_error_set(WF_EIO, "%s: the trace could not be written whole: %s", t->path,
+                             strerror(errno ? errno : ENOMEM));
+}
+
+void wf_trace_free(struct wf_trace *t)
+{
+    if (!t) return;
+    wf_trace_save(t);
     for (size_t i = 0; i < t->n; i++) free((char *)t->events[i].name);
     free(t->events);
     free(t->path);

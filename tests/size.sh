@@ -28,6 +28,11 @@ for file in $(files "${library[@]}" "${drivers[@]}"); do
     ((lines <= limit)) || complain "$file: $lines lines, the limit is $limit"
 done
 
+for file in $(files examples); do # to be read at one sitting
+    lines=$(wc -l <"$file")
+    ((lines <= 120)) || complain "$file: $lines lines, the limit is 120"
+done
+
 long=$(files "${library[@]}" "${drivers[@]}" | xargs awk '
     FNR == 1 { start = 0 }
     /^\{/ { start = FNR }

@@ -10,8 +10,8 @@
 
 /* ids: 0 to 4 special, then words */
 static const char words[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nan\n##ts\neat\n3\n\xe6\x9c\x88\n"
-                            "\xe5\x85\x89\n,\n";
-enum { AN = 5, TS, EAT, THREE, MOON, LIGHT, COMMA, VOCAB };
+                            "\xe5\x85\x89\n,\nмир\n'\n";
+enum { AN = 5, TS, EAT, THREE, MOON, LIGHT, COMMA, WORLD, QUOTE, VOCAB };
 
 static wf_vocab *vocab;
 
@@ -35,8 +35,8 @@ TestSuite(guess, .init = setup, .fini = teardown, .timeout = 10);
 
 Test(guess, the_best_come_first_and_special_tokens_never)
 {
-    float p[VOCAB] = {9, 9, 9, 9, 9, .1f, .3f, .2f, .3f, 0, .05f, .4f};
-    const int32_t expected[] = {COMMA, TS, THREE, EAT, AN, LIGHT, MOON, -1, -1};
+    float p[VOCAB] = {9, 9, 9, 9, 9, .1f, .3f, .2f, .3f, 0, .05f, .4f, -1, -1};
+    const int32_t expected[] = {COMMA, TS, THREE, EAT, AN, LIGHT, MOON, WORLD, QUOTE};
     for (int64_t n = 1; n <= 9; n++) {
         int32_t best[9];
         wf_guess_best(p, vocab, n, best);
@@ -60,6 +60,10 @@ Test(guess, tokens_are_joined_as_they_were_apart)
          "an,"},
         {{AN, TS, MOON, EAT}, {false, true, true}, "an<ts><\xe6\x9c\x88>eat"},
         {{EAT, AN, 4, EAT}, {true, true}, "<eat> <an>[MASK]eat"},
+        {{AN, COMMA, EAT, COMMA}, {false, false, true}, "an, <eat>,"},
+        {{THREE, COMMA, THREE, EAT}, {0}, "3,3 eat"},
+        {{WORLD, WORLD, COMMA, WORLD}, {0}, "мир мир, мир"},
+        {{AN, QUOTE, TS, MOON}, {0}, "an'ts\xe6\x9c\x88"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *text = NULL;

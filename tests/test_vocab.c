@@ -13,16 +13,16 @@ Test(vocab, a_vocabulary_is_the_same_after_save_and_load)
     cr_assert_eq(wf_vocab_load(&v, WF_SOURCE_DIR "/samples/vocab.txt"), WF_OK, "%s", wf_error());
     cr_assert_eq(wf_vocab_save(v, in_folder("v")), WF_OK, "%s", wf_error());
     cr_assert_eq(wf_vocab_load(&w, in_folder("v")), WF_OK, "%s", wf_error());
-    cr_assert_eq(wf_vocab_size(v), 12000);
-    cr_assert_eq(wf_vocab_size(w), 12000);
-    for (int32_t i = 0; i < 12000; i++) {
+    cr_assert_eq(wf_vocab_size(v), 4500);
+    cr_assert_eq(wf_vocab_size(w), 4500);
+    for (int32_t i = 0; i < 4500; i++) {
         cr_assert_str_eq(wf_vocab_token(v, i), wf_vocab_token(w, i));
         cr_assert_eq(wf_vocab_find(w, wf_vocab_token(v, i)), i);
     }
     wf_special s = wf_vocab_special(w);
-    cr_expect(s.pad == 0 && s.unk == 100 && s.cls == 101 && s.sep == 102 && s.mask == 103);
+    cr_expect(s.pad == 0 && s.unk == 1 && s.cls == 2 && s.sep == 3 && s.mask == 4);
     cr_expect_null(wf_vocab_token(w, -1));
-    cr_expect_null(wf_vocab_token(w, 12000));
+    cr_expect_null(wf_vocab_token(w, 4500));
     cr_expect_eq(wf_vocab_find(w, "[mask]"), -1);
     cr_expect_eq(wf_vocab_find(w, ""), -1);
     expect_error(wf_vocab_save(v, in_folder("none/v")), WF_EIO, "none/v: cannot be written");
@@ -84,14 +84,16 @@ static void expect_tokens(const wf_vocab *v, const char *text, const char *want)
     free(t.starts);
 }
 
-static wf_vocab *sample_vocab(void)
+/* Of a vocabulary of 12,000 tokens, those that the cases below come to. */
+static wf_vocab *small_vocab(void)
 {
+    const char *path = WF_SOURCE_DIR "/tests/golden/wordpiece_vocab.txt";
     wf_vocab *v;
-    cr_assert_eq(wf_vocab_load(&v, WF_SOURCE_DIR "/samples/vocab.txt"), WF_OK, "%s", wf_error());
+    cr_assert_eq(wf_vocab_load(&v, path), WF_OK, "%s", wf_error());
     return v;
 }
 
-/* Golden: made with the tokenizer of BERT that the package "tokenizers" has. */
+/* Golden: made with the tokenizer of BERT that the package "tokenizers" has, over all 12,000. */
 Test(vocab, tokens_are_those_of_bert)
 {
     const char *cases[][2] = {
@@ -122,22 +124,22 @@ Test(vocab, tokens_are_those_of_bert)
         {"xqzxqz", " x~##q~##z~##x~##q~##z"},
         {"playж play", " [UNK] play"},
     };
-    wf_vocab *v = sample_vocab();
+    wf_vocab *v = small_vocab();
     for (size_t i = 0; i < COUNT(cases); i++) expect_tokens(v, cases[i][0], cases[i][1]);
     wf_vocab_free(v);
 }
 
-/* Published ids: the sample in the README of the PyTorch port of GAU-alpha. */
-Test(vocab, tokens_have_the_ids_of_the_released_vocabulary)
+Test(vocab, tokens_are_appended)
 {
-    const char *text = "今天[MASK]很好，我[MASK]去公园玩。";
-    const int32_t want[] = {317, 1466, 103, 2100, 1506, 7675, 2351, 103, 861, 585, 1253, 4041, 179};
-    wf_vocab *v = sample_vocab();
+    const char *text = "床前[MASK]月光, abc";
+    const char *want[] = {"床", "前", "[MASK]", "月", "光", ",", "abc"};
+    wf_vocab *v = small_vocab();
     wf_tokens t = {0};
-    for (int turn = 1; turn <= 40; turn++) { /* tokens are appended */
+    for (int turn = 1; turn <= 60; turn++) {
         cr_assert_eq(wf_tokenize(v, text, strlen(text), &t), WF_OK);
         cr_assert_eq(t.n, turn * (int64_t)COUNT(want));
-        cr_assert(!memcmp(t.id + t.n - COUNT(want), want, sizeof want));
+        for (size_t i = 0; i < COUNT(want); i++)
+            cr_assert_eq(t.id[t.n - (int64_t)(COUNT(want) - i)], wf_vocab_find(v, want[i]));
     }
     free(t.id);
     free(t.starts);
@@ -146,7 +148,7 @@ Test(vocab, tokens_have_the_ids_of_the_released_vocabulary)
 
 Test(vocab, a_word_of_more_than_200_characters_is_unknown)
 {
-    wf_vocab *v = sample_vocab();
+    wf_vocab *v = small_vocab();
     for (int chars = 199; chars <= 202; chars++) {
         char text[1024] = "";
         wf_tokens t = {0};
@@ -163,7 +165,7 @@ Test(vocab, a_word_of_more_than_200_characters_is_unknown)
 
 Test(vocab, a_text_that_is_not_utf8_gives_no_tokens)
 {
-    wf_vocab *v = sample_vocab();
+    wf_vocab *v = small_vocab();
     wf_tokens t = {0};
     cr_assert_eq(wf_tokenize(v, "ab c", 4, &t), WF_OK);
     int64_t n = t.n;

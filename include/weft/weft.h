@@ -333,6 +333,9 @@ typedef struct wf_runtime_options {
  * WF_TRACE (file). NULL after a failure: see wf_error(). A runtime does not survive fork(). */
 WF_API wf_runtime *wf_runtime_new(const wf_runtime_options *options);
 WF_API void wf_runtime_free(wf_runtime *rt);
+/* Write the trace of all runs so far, if there is one. wf_runtime_free does so too, but cannot tell
+ * that it failed. */
+WF_API wf_status wf_runtime_save_trace(wf_runtime *rt);
 WF_API int wf_runtime_threads(const wf_runtime *rt);
 WF_API const char *wf_runtime_isa(const wf_runtime *rt);
 
@@ -367,6 +370,8 @@ typedef struct wf_compile_options {
     bool forward_only;            /* drop minimize and assign; dropout becomes the identity */
     const wf_size_value *sizes;   /* ends with {NULL, 0} */
     const wf_pass *const *passes; /* extra passes after the built-in fusions, ends with NULL */
+    bool look_only; /* for wf_program_text, _tensor and _get_stats: the program makes no parameters,
+                       takes no memory for values, and cannot run */
 } wf_compile_options;
 
 /* Compile a copy of g for these sizes. Missing parameters are made in the store. */
@@ -383,6 +388,8 @@ WF_API const void *wf_read(const wf_program *p, const char *output, wf_shape *sh
 WF_API float wf_scalar(const wf_program *p, const char *output); /* its first element, or NaN */
 /* The optimized graph as text. malloc'ed: free() it. */
 WF_API char *wf_program_text(const wf_program *p);
+/* The name of the i-th tensor of a store that the program reads or writes; NULL behind the last. */
+WF_API const char *wf_program_tensor(const wf_program *p, int i);
 
 typedef struct wf_program_stats {
     int nodes_declared, nodes_before, nodes_after; /* declared; with gradient and update; fused */

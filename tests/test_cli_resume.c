@@ -1,0 +1,146 @@
+/*
+ * A run that was stopped, by whatever, goes on to the bits of one that was not, and only as the
+ * same run.
+ */
+#define _GNU_SOURCE
+#include "tests/cli.h"
+
+#include <fcntl.h>
+
+TestSuite(cli_resume, .init = setup, .fini = teardown, .timeout = 120);
+
+Test(cli_resume, a_resumed_run_has_the_bits_of_one_without_a_break)
+{
+    outcome o = weft(TRAIN "--text text.txt --steps 12 --out whole");
+    cr_expect_eq(o.code, 0, "code %d: %s", o.code, o.err);
+    const char *files[] = {"checkpoint.safetensors", "model.safetensors", "config.json",
+                           "vocab.txt", "loss.png"};
+    for (int i = 0; i < 5; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "whole/%s", files[i]);
+        cr_expect(exists(name), "%s", name);
+    }
+    cr_expect_eq(weft(TRAIN "--text text.txt --steps 5 --out parts").code, 0);
+    cr_expect_eq(weft(TRAIN "--text text.txt --steps 12 --out parts --resume").code, 0);
+    expect_same_file("whole/model.safetensors", "parts/model.safetensors");
+    o = weft("gau fill --model whole a[MASK]c --top 3");
+    cr_expect_eq(o.code, 0, "code %d: %s", o.code, o.err);
+}
+
+/* Start a run, and send it a signal when it has printed "until". The pipe is so short that the run
+ * cannot be far ahead of its reader. Returns waitpid's status. */
+static int interrupt(const char *line, const char *until, int signal_number)
+{
+    static char text[1 << 16];
+    int out[2], status = 0;
+    FILE *err = tmpfile();
+    cr_assert(pipe2(out, O_CLOEXEC) == 0 && err && fcntl(out[1], F_SETPIPE_SZ, 4096) > 0);
+    pid_t child = start(line, out[1], fileno(err));
+    close(out[1]);
+    size_t n = 0;
+    ssize_t got = 1;
+    text[0] = 0;
+    while (got > 0 && n < sizeof text - 1 && !strstr(text, until)) {
+        got = read(out[0], text + n, sizeof text - 1 - n);
+        if (got > 0) n += (size_t)got;
+        text[n] = 0;
+    }
+    cr_expect(strstr(text, until), "%s: no '%s' in: %s", line, until, text);
+    kill(child, signal_number);
+    while (read(out[0], text, sizeof text) > 0) continue;
+    waitpid(child, &status, 0);
+    close(out[0]);
+    fclose(err);
+    return status;
+}
+
+Test(cli_resume, whatever_stops_a_run_changes_nothing_in_the_end)
+{
+#define LONG                                                                                       \
+    TRAIN "--text text.txt --steps 300 --eval-every 50 --save-every 40 --show-every 1 --out "
+    const struct {
+        int number;
+        const char *name;
+    } signals[] = {{SIGKILL, "kill"}, {SIGINT, "int"}, {SIGTERM, "term"}, {SIGHUP, "hup"}};
+    cr_expect_eq(weft(LONG "whole").code, 0);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        char line[300], file[64];
+        snprintf(line, sizeof line, "%s%s", LONG, signals[i].name);
+        int status = interrupt(line, "step 130/", signals[i].number);
+        if (signals[i].number == SIGKILL)
+            cr_expect(WIFSIGNALED(status), "status %d", status);
+        else
+            cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s: status %d",
+                      signals[i].name, status);
+        snprintf(line, sizeof line, "%s%s --resume", LONG, signals[i].name);
+        outcome o = weft(line);
+        cr_expect(strstr(o.out, "goes on after step 1"), "%s: got: %s", signals[i].name, o.out);
+        snprintf(file, sizeof file, "%s/checkpoint.safetensors", signals[i].name);
+        expect_same_file("whole/checkpoint.safetensors", file);
+        snprintf(file, sizeof file, "%s/model.safetensors", signals[i].name);
+        expect_same_file("whole/model.safetensors", file);
+    }
+#undef LONG
+}
+
+Test(cli_resume, resume_names_what_differs_and_writes_nothing)
+{
+    cr_expect_eq(weft(TRAIN "--text text.txt --steps 2 --out old").code, 0);
+    put("upper.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n");
+    const wrong cases[] = {
+        {TRAIN "--text text.txt --steps 4 --out old --resume --width 32", 1,
+         "--width was 16, is 32"},
+        {TRAIN "--text text.txt --steps 4 --out old --resume --lr 0.5", 1, "--lr"},
+        {TRAIN "--text text.txt --steps 4 --out old --resume --lr 0.5 --optimizer lion --width 32",
+         1,
+         "--width was 16, is 32; --optimizer was tiger, is lion; --lr was 0.00176, is 0.5; "
+         "--beta was 0.965, is not given; --beta1 was not given, is 0.9; "
+         "--beta2 was not given, is 0.99; --decay was 0.01, is 0\n"},
+        {TRAIN "--text text.txt text.txt --steps 4 --out old --resume", 1,
+         "--text has other content"},
+        {TRAIN "--text text.txt text.txt --steps 4 --out old --resume --seed 2 --vocab upper.txt",
+         1, "--seed was 1, is 2; --vocab has other content; --text has other content"},
+        {TRAIN "--text text.txt --steps 4 --out old --resume --anneal cosine --warmup 2", 1,
+         "--warmup was 100, is 2; --anneal was none, is cosine\n"},
+        {TRAIN "--text text.txt --steps 4 --out old", 1, "--resume"},
+    };
+    static char before[1 << 20], after[1 << 20];
+    size_t n = load("old/checkpoint.safetensors", before, sizeof before);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) expect_wrong(&cases[i]);
+    size_t m = load("old/checkpoint.safetensors", after, sizeof after);
+    cr_expect(n > 0 && n == m && !memcmp(before, after, n), "the checkpoint changed");
+}
+
+Test(cli_resume, a_default_that_is_typed_is_no_difference)
+{
+    cr_expect_eq(weft(TRAIN "--text text.txt --steps 2 --out old").code, 0);
+    outcome o = weft(TRAIN "--text text.txt --steps 3 --out old --resume --lr 1.76e-3 --decay 0.01 "
+                           "--beta 0.965 --eps 0.000000000001");
+    cr_expect_eq(o.code, 0, "code %d: %s", o.code, o.err);
+}
+
+/* As versions before this one wrote them: "nan" of either sign for what was not given. */
+Test(cli_resume, what_an_old_checkpoint_lacks_is_the_default)
+{
+    cr_expect_eq(weft(TRAIN "--text text.txt --steps 2 --out old").code, 0);
+    const char *path = path_of("old/checkpoint.safetensors");
+    wf_store *s = wf_store_new(0);
+    cr_assert_eq(wf_store_load(s, path), WF_OK, "%s", wf_error());
+    wf_store_set_text(s, "config/lr", "nan");
+    wf_store_set_text(s, "config/decay", "-nan");
+    wf_store_set_text(s, "config/eps", "9.9999999999999998e-13");
+    cr_assert_eq(wf_store_save(s, path, NULL), WF_OK, "%s", wf_error());
+    wf_store_free(s);
+    outcome o = weft(TRAIN "--text text.txt --steps 3 --out old --resume");
+    cr_expect_eq(o.code, 0, "code %d: %s", o.code, o.err);
+}
+
+Test(cli_resume, the_configuration_has_numbers_as_they_are_typed)
+{
+    cr_expect_eq(weft(TRAIN "--text text.txt --steps 1 --out old --optimizer lion").code, 0);
+    char text[TEXT] = "";
+    load("old/config.json", text, sizeof text - 1);
+    const char *says[] = {"\"eps\": 1e-12",  "\"lr\": 0.0003", "\"beta\": null",
+                          "\"beta2\": 0.99", "\"width\": 16",  "\"schedule\": \"\""};
+    for (int i = 0; i < 6; i++) cr_expect(strstr(text, says[i]), "%s in %s", says[i], text);
+}
