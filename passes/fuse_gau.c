@@ -4,7 +4,7 @@
  *   H = silu(P);  U, V, Z = slices of H's columns
  *   Q = rope(Z * gq, pos);  K = rope(Z * gk, pos);  S = scale(Q K^T)
  *   A = softmax(mask(S [* c ln(len)], span, -inf))   or   mask(relu2(S), span, 0) / len
- *   U * (dropout(A) V)   ->   gau_gate(P, ..., gau_attend(P, gq, gk, span, angles))
+ *   U * (dropout(A) V)   ->   gau_gated(gau(P, gq, gk, span, angles), P, ...)
  *
  * Saves the copies of U, V, Z, Q, K, every n x n tensor (scores, weights, their gradients, dropout
  * masks), and H itself: only P and A V are kept for the backward pass, which is one kernel too.
@@ -160,9 +160,9 @@ static wf_node *build(const match *m)
 {
     wf_rope_attr rope = {.base = m->base, .size = m->attr.s};
     wf_node *angles = wf_apply1(&wf_op_rope_angles, &rope, m->positions);
-    wf_node *in[6] = {m->h->in[0], m->gamma_q, m->gamma_k, m->span, angles};
-    in[5] = wf_apply(&wf_op_gau_attend, &m->attr, 5, in);
-    return wf_apply(&wf_op_gau_gate, &m->attr, 6, in);
+    wf_node *in[6] = {NULL, m->h->in[0], m->gamma_q, m->gamma_k, m->span, angles};
+    in[0] = wf_apply(&wf_op_gau, &m->attr, 5, in + 1);
+    return wf_apply(&wf_op_gau_gated, &m->attr, 6, in);
 }
 
 static wf_node *fuse_gau(wf_node *n)
@@ -179,6 +179,6 @@ static wf_node *fuse_gau(wf_node *n)
 
 const wf_pass wf_pass_fuse_gau = {
     .name = "fuse_gau",
-    .doc = "silu(u) * (attention(z) silu(v)) -> gau_gate(P, gau_attend(P))",
+    .doc = "silu(u) * (attention(z) silu(v)) -> gau_gated(gau(P))",
     .rewrite = fuse_gau,
 };

@@ -52,7 +52,7 @@ struct wf_program {
     size_t scratch_bytes; /* a thread */
     bool is_stale;        /* an input was bound: pointers must be found anew */
     bool has_effects;
-    int64_t runs; /* finished ones of a program without effects: the store counts the others */
+    int64_t runs;   /* finished ones of a program without effects: the store counts the others */
     bool look_only; /* neither parameters nor memory: it cannot run */
     wf_program_stats stats;
 };

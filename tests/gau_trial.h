@@ -54,7 +54,7 @@ static inline const float *read_output(const trial *t, const char *name)
 static inline bool is_fused(const trial *t)
 {
     char *text = wf_program_text(t->p);
-    bool fused = strstr(text, "= gau_attend") && !strstr(text, "= softmax");
+    bool fused = strstr(text, "= gau ") && !strstr(text, "= softmax");
     free(text);
     return fused;
 }

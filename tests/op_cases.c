@@ -237,18 +237,20 @@ static wf_node *matmul(wf_graph *g, wf_node *const x[], const void *attr)
 #define PLUS SOFTMAX, .log_scale = 0.16f
 #define RELU2 .kind = WF_GAU_KIND_RELU2, .scale = 0.5f, .min_len = 1
 #define GAU_ROWS(OP, FLAGS, TOLERANCE, DG)                                                         \
-    {&wf_op_gau_##OP, "softmax", {GAU_IN(5, 3, 4) DG(5, 3)}, GAU(3, 4, SOFTMAX),                   \
-     FLAGS, op_gau_##OP, op_gau_##OP##_plain, TOLERANCE},                                          \
-    {&wf_op_gau_##OP, "softmax plus", {GAU_IN(7, 2, 2) DG(7, 2)}, GAU(2, 2, PLUS),                 \
-     FLAGS, op_gau_##OP, op_gau_##OP##_plain, TOLERANCE},                                          \
-    {&wf_op_gau_##OP, "relu2", {GAU_IN(5, 3, 4) DG(5, 3)}, GAU(3, 4, RELU2),                       \
-     FLAGS, op_gau_##OP, op_gau_##OP##_plain, TOLERANCE},                                          \
-    {&wf_op_gau_##OP, "three blocks", {GAU_IN(131, 70, 6) DG(131, 70)},                            \
-     GAU(70, 6, PLUS), 0, op_gau_##OP, op_gau_##OP##_plain, TOLERANCE},                            \
-    {&wf_op_gau_##OP, "three blocks of relu2", {GAU_IN(131, 70, 6) DG(131, 70)},                   \
-     GAU(70, 6, RELU2), 0, op_gau_##OP, op_gau_##OP##_plain, TOLERANCE},                           \
-    {&wf_op_gau_##OP, "large", {GAU_IN(256, 192, 64) DG(256, 192)}, GAU(192, 64, PLUS),            \
-     OP_LARGE, op_gau_##OP, op_gau_##OP##_plain, TOLERANCE}
+    {&wf_op_##OP, "softmax", {GAU_IN(5, 3, 4) DG(5, 3)}, GAU(3, 4, SOFTMAX),                   \
+     FLAGS, op_##OP, op_##OP##_plain, TOLERANCE},                                          \
+    {&wf_op_##OP, "softmax plus", {GAU_IN(7, 2, 2) DG(7, 2)}, GAU(2, 2, PLUS),                 \
+     FLAGS, op_##OP, op_##OP##_plain, TOLERANCE},                                          \
+    {&wf_op_##OP, "relu2", {GAU_IN(5, 3, 4) DG(5, 3)}, GAU(3, 4, RELU2),                       \
+     FLAGS, op_##OP, op_##OP##_plain, TOLERANCE},                                          \
+    {&wf_op_##OP, "three blocks", {GAU_IN(131, 70, 6) DG(131, 70)},                            \
+     GAU(70, 6, PLUS), 0, op_##OP, op_##OP##_plain, TOLERANCE},                            \
+    {&wf_op_##OP, "three blocks of relu2", {GAU_IN(131, 70, 6) DG(131, 70)},                   \
+     GAU(70, 6, RELU2), 0, op_##OP, op_##OP##_plain, TOLERANCE},                           \
+    {&wf_op_##OP, "several waves", {GAU_IN(1100, 9, 2) DG(1100, 9)}, GAU(9, 2, PLUS),              \
+     0, op_##OP, op_##OP##_plain, TOLERANCE},                                                      \
+    {&wf_op_##OP, "large", {GAU_IN(256, 192, 64) DG(256, 192)}, GAU(192, 64, PLUS),            \
+     OP_LARGE, op_##OP, op_##OP##_plain, TOLERANCE}
 #define NO_DG(N, E)
 #define WITH_DG(N, E) , {OP_ANY, {N, E}}
 
@@ -482,8 +484,8 @@ const op_case op_cases[] = {
     {&wf_op_label_mask, "of rank 2", {{OP_ANY, {9, 3}}, {OP_IDS, {9}, .limit = 3}}, IGNORE(1), .flags = OP_DATA, .plain = op_label_mask_plain},
 
     /* gau.c, gau_grad.c */
-    GAU_ROWS(attend, 0, 2e-5, NO_DG), GAU_ROWS(gate, OP_GRADIENT, 2e-5, NO_DG), GAU_ROWS(grad, 0, 1e-4, WITH_DG),
-    {&wf_op_gau_gate, "a batch", {GAU_BATCH(2, 3, 2, 2)}, GAU(2, 2, SOFTMAX), OP_GRADIENT, op_gau_gate, op_gau_gate_plain, 2e-5},
+    GAU_ROWS(gau, 0, 2e-5, NO_DG), GAU_ROWS(gau_gated, OP_GRADIENT, 2e-5, NO_DG), GAU_ROWS(gau_grad, 0, 1e-4, WITH_DG),
+    {&wf_op_gau_gated, "a batch", {GAU_BATCH(2, 3, 2, 2)}, GAU(2, 2, SOFTMAX), OP_GRADIENT, op_gau_gated, op_gau_gated_plain, 2e-5},
 
     /* pointwise.c, effect.c */
     {&wf_op_pointwise, "a chain", {{OP_ANY, {3, 7}}, {OP_ANY, {7}}}, &chain},

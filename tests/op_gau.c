@@ -14,10 +14,10 @@ static void fused_inputs(wf_node *const x[], const wf_gau_attr *a, wf_node *in[7
     wf_rope_attr rope = {.base = 100, .size = a->s};
     for (int i = 0; i < 4; i++) in[i] = x[i];
     in[4] = wf_apply1(&wf_op_rope_angles, &rope, x[POSITIONS]);
-    in[5] = wf_apply(&wf_op_gau_attend, a, 5, in);
+    in[5] = wf_apply(&wf_op_gau, a, 5, in);
 }
 
-wf_node *op_gau_attend(wf_graph *g, wf_node *const x[], const void *attr)
+wf_node *op_gau(wf_graph *g, wf_node *const x[], const void *attr)
 {
     wf_node *in[7];
     (void)g;
@@ -25,12 +25,13 @@ wf_node *op_gau_attend(wf_graph *g, wf_node *const x[], const void *attr)
     return in[5];
 }
 
-wf_node *op_gau_gate(wf_graph *g, wf_node *const x[], const void *attr)
+wf_node *op_gau_gated(wf_graph *g, wf_node *const x[], const void *attr)
 {
     wf_node *in[7];
     (void)g;
     fused_inputs(x, attr, in);
-    return wf_apply(&wf_op_gau_gate, attr, 6, in);
+    return wf_apply(&wf_op_gau_gated, attr, 6,
+                    (wf_node *[]){in[5], in[0], in[1], in[2], in[3], in[4]});
 }
 
 wf_node *op_gau_grad(wf_graph *g, wf_node *const x[], const void *attr)
@@ -65,13 +66,15 @@ static wf_node *plain_gate(wf_node *const x[], const wf_gau_attr *a)
     return wf_mul(wf_silu(wf_slice(x[P], -1, a->u, a->e)), plain_attend(x, a));
 }
 
-wf_node *op_gau_attend_plain(wf_graph *g, wf_node *const x[], const void *attr)
+wf_node *op_gau_plain(wf_graph *g, wf_node *const x[], const void *attr)
 {
     (void)g;
-    return plain_attend(x, attr);
+    wf_node *y = plain_attend(x, attr);
+    wf_node *u = wf_silu(wf_slice(x[P], -1, ((const wf_gau_attr *)attr)->u, wf_dim(y, -1)));
+    return wf_concat(2, (wf_node *[]){wf_mul(u, y), y}, -1);
 }
 
-wf_node *op_gau_gate_plain(wf_graph *g, wf_node *const x[], const void *attr)
+wf_node *op_gau_gated_plain(wf_graph *g, wf_node *const x[], const void *attr)
 {
     (void)g;
     return plain_gate(x, attr);

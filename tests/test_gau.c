@@ -396,7 +396,7 @@ Test(gau, statistics_and_trace_count_the_spans_of_the_batch_that_ran)
         run(&t, &l, x, batch[i]);
         flops[i] = wf_program_get_stats(t.p).flops;
         end(&t);
-        cr_expect_eq(traced_flops(path, "gau_attend"), 2 * pairs[i] * 12, "batch %d", i);
+        cr_expect_eq(traced_flops(path, "gau"), 2 * pairs[i] * 12, "batch %d", i);
         cr_expect_eq(traced_flops(path, "gau_grad"), pairs[i] * (4 * 8 + 6 * 4), "batch %d", i);
     }
     cr_expect_eq(flops[1] - flops[0], (pairs[1] - pairs[0]) * (2 * 12 + 4 * 8 + 6 * 4));

@@ -1,0 +1,104 @@
+/*
+ * How the gated attention unit's passes cut their work, and the tiles of scores that they share.
+ *
+ * Rows of an item fall into segments that see nothing of each other (one or a few sequences), those
+ * into blocks of 64 rows. Inside, rows are padded: a segment begins at a multiple of 8 and is a
+ * multiple of 8 long, so that products have few shapes; the rows added are zeros. The scores of a
+ * block are its tile, transposed: [visible keys][rows], so that softmax runs down columns. Blocks
+ * are taken in waves: as many as fit into the memory for tiles. All cuts follow from shapes and
+ * spans, never from the number of threads.
+ */
+#ifndef WF_GAU_PLAN_H
+#define WF_GAU_PLAN_H
+
+#include "ops/gau.h"
+
+enum { WF_GAU_BLOCK = 64, WF_GAU_PAD = 8 };
+
+/* ---- plan (gau_plan.c) ---- */
+
+typedef struct wf_gau_segment {
+    int64_t row, n;        /* of all rows: the first, and how many */
+    int64_t at, height;    /* of padded rows */
+    int64_t block, blocks; /* the first, and how many */
+} wf_gau_segment;
+
+typedef struct wf_gau_block {
+    const wf_gau_segment *segment;
+    int64_t row, n;     /* of all rows */
+    int64_t at, height; /* of padded rows */
+    int64_t from, to;   /* padded rows of the keys that some row of it sees */
+    int64_t tile;       /* where its tile begins, in floats */
+} wf_gau_block;
+
+/* The state of a run: set where units are counted, read where they run. */
+typedef struct wf_gau_wave {
+    int64_t segments, blocks; /* of all waves */
+    int64_t first, last;      /* blocks of this wave; last is exclusive */
+    int64_t used;             /* floats of its tiles */
+    int phase;                /* what its op does now */
+} wf_gau_wave;
+
+typedef struct wf_gau_plan {
+    wf_gau_wave *now;
+    wf_gau_segment *segments;
+    wf_gau_block *blocks;
+    int32_t *back; /* [n]: the least key that a row from here on sees */
+} wf_gau_plan;
+
+/* A piece of work, *at bytes from its begin (NULL while sizes are asked for). */
+void *wf_gau_take(void *work, int64_t *at, int64_t bytes);
+void wf_gau_plan_place(wf_gau_plan *p, const wf_gau_shape *g, void *work, int64_t *at);
+void wf_gau_plan_make(wf_gau_plan *p, const wf_gau_shape *g, const int32_t *span);
+/* Floats of the tiles of one wave, at most. */
+int64_t wf_gau_tile_floats(const wf_gau_shape *g);
+/* The blocks after the last wave: whole segments, or part of one that fits into no wave. */
+bool wf_gau_next_wave(const wf_gau_plan *p, const wf_gau_shape *g);
+
+/* Keys that blocks of this wave see of a segment of it. */
+typedef struct wf_gau_keys {
+    int64_t first, last; /* its blocks in this wave */
+    int64_t from, to;
+} wf_gau_keys;
+
+wf_gau_keys wf_gau_keys_of(const wf_gau_plan *p, const wf_gau_segment *s);
+
+/* Segments of this wave: how many, and the i-th. */
+static inline int64_t wf_gau_wave_segments(const wf_gau_plan *p)
+{
+    return p->blocks[p->now->last - 1].segment - p->blocks[p->now->first].segment + 1;
+}
+
+static inline const wf_gau_segment *wf_gau_wave_segment(const wf_gau_plan *p, int64_t i)
+{
+    return p->blocks[p->now->first].segment + i;
+}
+
+/* ---- tiles (gau_tile.c) ---- */
+
+/* Queries f q and keys k of a block, rotated, into padded rows [height][s]; temp: s floats. */
+void wf_gau_turn_block(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b,
+                       float *queries, float *keys, float *temp);
+
+/* The tile of a block. x becomes what the backward pass needs (weights before dropout; relu2:
+ * max(S, 0)), y the weights after dropout; y may be x. All floats of scratch: wf_gau_tile_scratch.
+ */
+void wf_gau_weigh(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b,
+                  const float *queries, const float *keys, float *x, float *y, float *scratch);
+/* Multiply by the factors of dropout. */
+void wf_gau_drop(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b, float *x,
+                 float *scratch);
+int64_t wf_gau_tile_scratch(const wf_gau_shape *g);
+
+/* SiLU of columns from..from+cols-1 of P, padded rows lo..hi-1 of a segment: [hi - lo][ld]. */
+void wf_gau_panel(const wf_call *c, const wf_gau_shape *g, const wf_gau_segment *s, int64_t lo,
+                  int64_t hi, int64_t from, int64_t cols, float *y, int64_t ld);
+
+/* A panel's rows lie far apart, where no hardware prefetches: a few rows ahead are asked for. */
+static inline void wf_gau_ask(const float *row, int64_t step, int64_t cols)
+{
+    enum { AHEAD = 6, LINE = 16 };
+    for (int64_t i = 0; i < cols; i += LINE) __builtin_prefetch(row + AHEAD * step + i);
+}
+
+#endif

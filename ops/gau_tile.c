@@ -1,0 +1,158 @@
+/* Tiles of the gated attention unit, for both passes: rotated queries and keys, scores, weights. */
+#include "ops/gau_plan.h"
+
+#include "ops/gemm.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+enum { B = WF_GAU_BLOCK };
+
+/* ---- queries and keys ---- */
+
+/* rope(SiLU(P_z) * gamma) * factor of one row into y[s]. */
+static void turn(const wf_gau_attr *a, const float *p_row, const float *gamma, const float *angle,
+                 float factor, float *y, float *temp)
+{
+    const wf_vec *v = wf_vec_get();
+    v->silu_mul(a->s, temp, p_row + a->z, gamma);
+    v->rotate(a->s / 2, y, temp, angle, angle + a->s / 2);
+    if (factor != 1) v->scale(a->s, y, y, factor);
+}
+
+void wf_gau_turn_block(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b,
+                       float *queries, float *keys, float *temp)
+{
+    const wf_gau_attr *a = c->attr;
+    for (int64_t i = 0; i < b->n; i++) {
+        int64_t row = b->row + i;
+        const float *p = (const float *)c->in[0].data + row * g->width;
+        const float *angle = (const float *)c->in[4].data + row % g->n * g->s;
+        float f = wf_gau_row_of(g, a, c->in[3].data, row).factor;
+        turn(a, p, c->in[1].data, angle, f, queries + i * g->s, temp);
+        turn(a, p, c->in[2].data, angle, 1, keys + i * g->s, temp);
+    }
+    size_t rest = (size_t)((b->height - b->n) * g->s) * sizeof(float);
+    memset(queries + b->n * g->s, 0, rest);
+    memset(keys + b->n * g->s, 0, rest);
+}
+
+void wf_gau_panel(const wf_call *c, const wf_gau_shape *g, const wf_gau_segment *s, int64_t lo,
+                  int64_t hi, int64_t from, int64_t cols, float *y, int64_t ld)
+{
+    const wf_vec *v = wf_vec_get();
+    int64_t end = wf_min_i64(hi, s->at + s->n);
+    const float *p = (const float *)c->in[0].data + (s->row + lo - s->at) * g->width + from;
+    for (int64_t i = 0; i < end - lo; i++, p += g->width) {
+        wf_gau_ask(p, g->width, cols);
+        v->silu(cols, y + i * ld, p);
+    }
+    if (hi > end) memset(y + (end - lo) * ld, 0, (size_t)((hi - end) * ld) * sizeof *y);
+}
+
+/* ---- weights ---- */
+
+typedef struct tile {
+    const wf_call *c;
+    const wf_gau_shape *g;
+    const wf_gau_block *b;
+    int64_t keys, rows;
+} tile;
+
+int64_t wf_gau_tile_scratch(const wf_gau_shape *g)
+{
+    return B * wf_max_i64(g->s, 2 * B) + 2 * B;
+}
+
+static wf_gau_row row_of(const tile *t, int64_t i)
+{
+    return wf_gau_row_of(t->g, t->c->attr, t->c->in[3].data,
+                         t->b->row + wf_min_i64(i, t->b->n - 1));
+}
+
+/* The key of the item that padded row 0 of the tile is. */
+static int64_t first_key(const tile *t)
+{
+    const wf_gau_segment *s = t->b->segment;
+    return s->row % t->g->n + t->b->from - s->at;
+}
+
+/* Keys that a row does not see get this score; so do all keys of rows that are padding. */
+static void cover(const tile *t, float *x, float value)
+{
+    int64_t first = first_key(t), rows = t->rows;
+    for (int64_t i = 0; i < rows; i++) {
+        wf_gau_row r = row_of(t, i);
+        int64_t from = r.from - first, to = r.to - first;
+        if (from == to || i >= t->b->n) from = to = t->keys;
+        for (int64_t j = 0; j < from; j++) x[j * rows + i] = value;
+        for (int64_t j = to; j < t->keys; j++) x[j * rows + i] = value;
+    }
+}
+
+/* Softmax down the columns. A column without keys becomes zero. */
+static void softmax(const tile *t, float *x, float *scratch)
+{
+    const wf_vec *v = wf_vec_get();
+    float *top = scratch, *sum = scratch + B;
+    int64_t n = t->rows;
+    cover(t, x, -INFINITY);
+    v->fill(n, top, -FLT_MAX);
+    v->fill(n, sum, 0);
+    for (int64_t j = 0; j < t->keys; j++) v->max(n, top, top, x + j * n);
+    for (int64_t j = 0; j < t->keys; j++) v->sub(n, x + j * n, x + j * n, top);
+    v->exp(t->keys * n, x, x);
+    for (int64_t j = 0; j < t->keys; j++) v->add(n, sum, sum, x + j * n);
+    for (int64_t i = 0; i < n; i++) sum[i] = sum[i] > 0 ? 1 / sum[i] : 0;
+    for (int64_t j = 0; j < t->keys; j++) v->mul(n, x + j * n, x + j * n, sum);
+}
+
+static void relu2(const tile *t, float *x, float *y, float *scratch)
+{
+    const wf_vec *v = wf_vec_get();
+    int64_t n = t->rows;
+    cover(t, x, 0);
+    for (int64_t i = 0; i < n; i++) scratch[i] = row_of(t, i).inverse;
+    v->relu(t->keys * n, x, x);
+    v->square(t->keys * n, y, x);
+    for (int64_t j = 0; j < t->keys; j++) v->mul(n, y + j * n, y + j * n, scratch);
+}
+
+void wf_gau_drop(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b, float *x,
+                 float *scratch)
+{
+    const wf_gau_attr *a = c->attr;
+    const wf_vec *v = wf_vec_get();
+    const tile t = {c, g, b, b->to - b->from, b->height};
+    uint64_t stream = wf_random_stream(a->salt, c->step);
+    float *rows = scratch, *mask = scratch + B * B;
+    for (int64_t j = 0; j < t.keys; j += B) {
+        int64_t n = wf_min_i64(B, t.keys - j);
+        v->fill(t.rows * B, rows, 1);
+        for (int64_t i = 0; i < b->n; i++)
+            v->dropout(n, rows + i * B, rows + i * B, a->rate, c->seed, stream,
+                       (uint64_t)((b->row + i) * g->n + first_key(&t) + j));
+        v->transpose(t.rows, n, mask, t.rows, rows, B);
+        v->mul(n * t.rows, x + j * t.rows, x + j * t.rows, mask);
+    }
+}
+
+void wf_gau_weigh(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b,
+                  const float *queries, const float *keys, float *x, float *y, float *scratch)
+{
+    const wf_gau_attr *a = c->attr;
+    const tile t = {c, g, b, b->to - b->from, b->height};
+    if (t.keys == 0) return;
+    wf_vec_get()->transpose(t.rows, g->s, scratch, t.rows, queries + b->at * g->s, g->s);
+    wf_gemm m = wf_gemm_get(&(wf_gemm_shape){
+        .m = t.keys, .n = t.rows, .k = g->s, .lda = g->s, .ldb = t.rows, .ldc = t.rows});
+    wf_gemm_run(&m, keys + b->from * g->s, scratch, x, 1);
+    if (a->kind == WF_GAU_KIND_RELU2) {
+        relu2(&t, x, y, scratch);
+    } else {
+        softmax(&t, x, scratch);
+        if (y != x) memcpy(y, x, (size_t)(t.keys * t.rows) * sizeof *y);
+    }
+    if (a->rate > 0) wf_gau_drop(c, g, b, y, scratch);
+}
