@@ -5,7 +5,8 @@
  *   grad   dx = (e^(x - max) / sum - [i = label]) dl
  *
  * A label counts if it is not "ignore" and lies in 0..c-1. Rows are streamed once for (max, sum)
- * and once for the gradient; the probabilities are never kept.
+ * and once for the gradient; the probabilities are never kept. Rows that would not fill a few
+ * vectors are transposed, so that each has a lane.
  */
 #include "ops/ops.h"
 
@@ -65,10 +66,74 @@ static double sum_exp(int64_t n, const float *x, float top)
     return sum;
 }
 
+/* ---- rows of few classes: many at once, each in a lane ---- */
+
+enum { SHORT = 32, GROUP = 32 };
+
+typedef struct group {
+    float x[SHORT * GROUP]; /* [classes][rows]: e^(x - top) */
+    float top[GROUP], sum[GROUP];
+} group;
+
+static void find_group(group *k, int64_t rows, int64_t n, const float *x)
+{
+    const wf_vec *v = wf_vec_get();
+    v->transpose(rows, n, k->x, rows, x, n);
+    v->fill(rows, k->top, -INFINITY);
+    v->fill(rows, k->sum, 0);
+    for (int64_t i = 0; i < n; i++) v->max(rows, k->top, k->top, k->x + i * rows);
+    for (int64_t i = 0; i < n; i++) v->sub(rows, k->x + i * rows, k->x + i * rows, k->top);
+    v->exp(n * rows, k->x, k->x);
+    for (int64_t i = 0; i < n; i++) v->add(rows, k->sum, k->sum, k->x + i * rows);
+}
+
+static void group_rows(const wf_call *c, int64_t first, int64_t rows, int64_t n)
+{
+    group k;
+    const float *x = (const float *)c->in[0].data + first * n;
+    const int32_t *label = (const int32_t *)c->in[1].data + first;
+    float *y = (float *)c->out->data + first;
+    find_group(&k, rows, n, x);
+    wf_vec_get()->log(rows, k.sum, k.sum);
+    for (int64_t r = 0; r < rows; r++)
+        y[r] = counts(c, first + r, n) ? k.top[r] + k.sum[r] - x[r * n + label[r]] : 0;
+}
+
+static void group_grad(const wf_call *c, int64_t first, int64_t rows, int64_t n)
+{
+    const wf_vec *v = wf_vec_get();
+    group k;
+    const float *dy = (const float *)c->in[2].data + first;
+    const int32_t *label = (const int32_t *)c->in[1].data + first;
+    float *dx = (float *)c->out->data + first * n;
+    find_group(&k, rows, n, (const float *)c->in[0].data + first * n);
+    v->div(rows, k.sum, dy, k.sum);
+    for (int64_t i = 0; i < n; i++) v->mul(rows, k.x + i * rows, k.x + i * rows, k.sum);
+    v->transpose(n, rows, dx, n, k.x, rows);
+    for (int64_t r = 0; r < rows; r++)
+        if (counts(c, first + r, n))
+            dx[r * n + label[r]] -= dy[r];
+        else
+            memset(dx + r * n, 0, (size_t)n * sizeof *dx);
+}
+
+/* True if the classes are few and all rows are done. */
+static bool by_groups(const wf_call *c, int64_t lo, int64_t hi,
+                      void (*run)(const wf_call *, int64_t, int64_t, int64_t))
+{
+    int64_t n = wf_last(&c->in[0].shape);
+    if (c->reference || n > SHORT) return false;
+    for (int64_t r = lo; r < hi; r += GROUP) run(c, r, wf_min_i64(GROUP, hi - r), n);
+    return true;
+}
+
+/* ---- cross_entropy_rows ---- */
+
 static void rows_run(const wf_call *c, int64_t lo, int64_t hi)
 {
     int64_t n = wf_last(&c->in[0].shape);
     float *y = c->out->data;
+    if (by_groups(c, lo, hi, group_rows)) return;
     for (int64_t r = lo; r < hi; r++) {
         const float *x = (const float *)c->in[0].data + r * n;
         y[r] = 0;
@@ -118,8 +183,8 @@ static bool grad_infer(wf_node *y)
 
 static void grad_run(const wf_call *c, int64_t lo, int64_t hi)
 {
-    const wf_vec *v = wf_vec_get();
     int64_t n = wf_last(&c->in[0].shape);
+    if (by_groups(c, lo, hi, group_grad)) return;
     for (int64_t r = lo; r < hi; r++) {
         const float *x = (const float *)c->in[0].data + r * n;
         float *dx = (float *)c->out->data + r * n, dy = ((const float *)c->in[2].data)[r];
@@ -133,8 +198,8 @@ static void grad_run(const wf_call *c, int64_t lo, int64_t hi)
             for (int64_t i = 0; i < n; i++)
                 dx[i] = (float)(exp((double)x[i] - (double)top) / sum * (double)dy);
         } else {
-            double sum = (double)v->exp_sum(n, dx, x, top);
-            v->scale(n, dx, dx, (float)((double)dy / sum));
+            double sum = (double)wf_vec_get()->exp_sum(n, dx, x, top);
+            wf_vec_get()->scale(n, dx, dx, (float)((double)dy / sum));
         }
         dx[((const int32_t *)c->in[1].data)[r]] -= dy;
     }
