@@ -32,6 +32,7 @@ struct wf_graph {
     int depth;
     struct wf_sizes *sizes;
     const char *optimizer; /* set while an optimizer's step runs */
+    const char *pass;      /* the pass that runs or ran last, or NULL */
     int n_random;
 };
 
@@ -85,6 +86,8 @@ static inline wf_node *wf_origin(const wf_node *n)
 }
 
 /* Invariants (verify.c): false after wf_graph_fail with the pass's name. */
-bool wf_verify(wf_graph *g, const char *after);
+bool wf_verify(wf_graph *g);
+/* Report what is wrong with a node that a pass left behind. */
+void wf_graph_broken(const wf_node *n, const char *what);
 
 #endif
