@@ -2,7 +2,7 @@
  * Random graphs of 5 to 30 nodes: the optimized program on vector kernels and two threads gives
  * what the plain one gives on reference kernels without any pass: values, gradients (now and then
  * of a gradient), and three updates of the parameters. The seed of a failure is printed;
- * RANDOM_SEED=n replays it alone.
+ * RANDOM_SEED=n replays it alone, RANDOM_GRAPHS=m with it tries the m seeds from n on.
  */
 #include <criterion/criterion.h>
 
@@ -420,17 +420,24 @@ static void compare(const result *a, const result *b, const draw *d, uint32_t se
     }
 }
 
+/* A number from the environment. */
+static uint32_t number(const char *name, uint32_t otherwise)
+{
+    const char *text = getenv(name);
+    return text ? (uint32_t)strtoul(text, NULL, 10) : otherwise;
+}
+
 Test(random_graphs, the_optimized_program_gives_what_the_plain_one_gives, .timeout = 150)
 {
     float x[24];
-    const char *replay = getenv("RANDOM_SEED");
     wf_runtime *fast = op_runtime(2, "", ""), *slow = op_runtime(1, "ref", OP_NO_PASSES);
     cr_assert(fast && slow, "%s", wf_error());
     for (int i = 0; i < 24; i++) x[i] = (float)sin(1.3 * i);
-    for (uint32_t seed = 1; seed <= GRAPHS; seed++) {
+    uint32_t first = number("RANDOM_SEED", 1);
+    uint32_t graphs = number("RANDOM_GRAPHS", getenv("RANDOM_SEED") ? 1 : GRAPHS);
+    for (uint32_t seed = first; seed < first + graphs; seed++) {
         draw d;
         result a, b;
-        if (replay) seed = (uint32_t)strtoul(replay, NULL, 10);
         declare(&d, seed);
         bool ok = train(&a, &d, fast, x);
         cr_expect(ok, "RANDOM_SEED=%u: %s", seed, wf_error());
@@ -440,7 +447,6 @@ Test(random_graphs, the_optimized_program_gives_what_the_plain_one_gives, .timeo
         result_free(&a);
         result_free(&b);
         wf_graph_free(d.g);
-        if (replay) break;
     }
     wf_runtime_free(fast);
     wf_runtime_free(slow);
