@@ -45,6 +45,8 @@ wf_node *wf_poison(wf_graph *g);
 bool wf_is_poison(const wf_node *n);
 const char *wf_graph_optimizer(const wf_graph *g);
 uint64_t wf_node_salt(const wf_node *n);
+/* Report a mistake that a builder of op finds before there is a node; returns the poison node. */
+wf_node *wf_refuse(wf_graph *g, const wf_op *op, const char *format, ...) WF_PRINTF(3, 4);
 /* Remember a mistake that belongs to no node. */
 void wf_graph_fail(wf_graph *g, wf_status s, const char *format, ...) WF_PRINTF(3, 4);
 

@@ -4,6 +4,8 @@
  */
 #include "ops/ops.h"
 
+#include "graph/graph.h"
+
 #include <stdio.h>
 
 static int64_t inner_of(const wf_shape *s, int axis)
@@ -59,12 +61,8 @@ static int cumsum_print(const void *attr, char *text, size_t size)
 
 wf_node *wf_cumsum(wf_node *x, int axis)
 {
-    wf_axis_attr a = {.axis = wf_axis(&x->shape, axis)};
-    bool ok = a.axis >= 0;
-    if (!ok) a.axis = 0;
-    wf_node *y = wf_apply1(&wf_op_cumsum, &a, x);
-    if (!ok) wf_fail(y, "there is no axis %d in %d", axis, x->shape.rank);
-    return y;
+    wf_axis_attr a = {.axis = wf_find_axis(&wf_op_cumsum, x, axis)};
+    return a.axis < 0 ? wf_poison(x->graph) : wf_apply1(&wf_op_cumsum, &a, x);
 }
 
 const wf_op wf_op_cumsum = {

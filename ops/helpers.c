@@ -1,11 +1,32 @@
 /* Helpers shared by op files. */
 #include "ops/ops.h"
 
+#include "graph/graph.h"
+
 int64_t wf_rows(const wf_shape *s)
 {
     int64_t n = 1;
     for (int i = 0; i + 1 < s->rank; i++) n *= s->dim[i];
     return n;
+}
+
+bool wf_infer_shape(wf_node *y, const wf_shape *s)
+{
+    if (s->rank < 0 || s->rank > WF_MAX_RANK)
+        return wf_fail(y, "a shape of %d axes, possible are 0 to %d", s->rank, WF_MAX_RANK);
+    y->shape = *s;
+    for (int i = 0; i < s->rank; i++) y->shape.dim[i] = wf_size_now(y->graph, s->dim[i]);
+    return true;
+}
+
+int wf_find_axis(const wf_op *op, wf_node *x, int axis)
+{
+    char text[80];
+    int a = wf_axis(&x->shape, axis);
+    if (a < 0)
+        wf_refuse(wf_graph_of(x), op, "there is no axis %d in %s", axis,
+                  wf_shape_text(&x->shape, text, sizeof text));
+    return a;
 }
 
 wf_node *wf_apply1(const wf_op *op, const void *attr, wf_node *a)

@@ -122,6 +122,11 @@ void wf_normal_row(int64_t n, float *y, float *angle, uint64_t key, uint64_t str
 
 int64_t wf_rows(const wf_shape *s); /* product of all axes but the last */
 
+/* Set y's shape to that of an attribute, with the sizes that are known by now. */
+bool wf_infer_shape(wf_node *y, const wf_shape *s);
+/* The axis of x that a builder of op was given, counted from 0; -1 after refusing it. */
+int wf_find_axis(const wf_op *op, wf_node *x, int axis);
+
 /* Apply with one, two, three inputs. */
 wf_node *wf_apply1(const wf_op *op, const void *attr, wf_node *a);
 wf_node *wf_apply2(const wf_op *op, const void *attr, wf_node *a, wf_node *b);

@@ -27,7 +27,9 @@ static bool add_input(wf_program *p, wf_value *v)
     v->place = WF_IN_INPUT;
     v->input = p->n_inputs;
     size_t bytes = (size_t)wf_elements(&v->node->shape) * wf_dtype_bytes(v->node->dtype);
-    p->inputs[p->n_inputs++] = (wf_bound){.name = v->node->name, .bytes = bytes};
+    bool is_scalar = v->node->dtype == WF_F32 && bytes == sizeof(float);
+    p->inputs[p->n_inputs++] =
+        (wf_bound){.name = v->node->name, .bytes = bytes, .is_scalar = is_scalar};
     return true;
 }
 
