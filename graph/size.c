@@ -86,8 +86,10 @@ static int64_t atom_handle(wf_graph *g, struct atom a)
 
 int64_t wf_size(wf_graph *g, const char *name)
 {
-    const char *copy = wf_arena_text(&g->arena, "%s", name);
+    size_t bytes = strlen(name) + 1;
+    char *copy = wf_graph_alloc(g, bytes);
     if (!sizes_of(g) || !copy) return 1;
+    memcpy(copy, name, bytes);
     return atom_handle(g, (struct atom){.name = copy});
 }
 

@@ -1,7 +1,7 @@
 /*
  * Algebra that never changes a result's bits but for the sign of a zero (x + 0, 1 x, double
- * negation or reshape), constants folded, sizes made numbers, sparse rows added in place: into a sum
- * of gradients, or into the table itself where plain SGD trains it.
+ * negation or reshape), constants folded, sizes made numbers, sparse rows added in place: into a
+ * sum of gradients, or into the table itself where plain SGD trains it.
  */
 #include "passes/passes.h"
 

@@ -53,6 +53,10 @@ static bool add_stored(wf_program *p, wf_value *v)
 static bool add_value(wf_program *p, wf_value *v, wf_node *n, const int *index)
 {
     *v = (wf_value){.node = n, .place = WF_IN_SLAB};
+    if (!n->op->run && !(n->op->traits & (WF_LEAF | WF_VIEW))) {
+        wf_error_set(WF_EMODEL, "%s: %s: the op has no kernel", n->scope, n->op->name);
+        return false;
+    }
     if (!wf_layout_of(n, &v->tensor)) {
         wf_error_set(WF_EMODEL, "%s: %s: the view has no layout", n->scope, n->op->name);
         return false;

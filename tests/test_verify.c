@@ -108,6 +108,23 @@ static const struct {
     {makes_a_mistake, "model: matmul: inner sizes differ, [4,6] x [4,6]"},
 };
 
+static const wf_op unfinished = {.name = "unfinished", .arity = 1, .infer = wf_infer_same};
+
+Test(verify, an_op_without_a_kernel_is_named)
+{
+    wf_runtime *rt = wf_runtime_new(&(wf_runtime_options){.threads = 1});
+    wf_store *s = wf_store_new(1);
+    wf_graph *g = wf_graph_new();
+    wf_program *p;
+    wf_push(g, "model");
+    wf_output(wf_apply1(&unfinished, NULL, wf_input(g, "x", WF_F32, WF_SHAPE(3))), "y");
+    cr_expect_eq(wf_compile(&p, g, s, rt, NULL), WF_EMODEL);
+    cr_expect_str_eq(wf_error(), "model: unfinished: the op has no kernel");
+    wf_graph_free(g);
+    wf_store_free(s);
+    wf_runtime_free(rt);
+}
+
 Test(verify, a_pass_that_breaks_the_graph_is_named)
 {
     wf_runtime *rt = wf_runtime_new(&(wf_runtime_options){.threads = 1});
