@@ -8,19 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Elements behind the axis, and before it. */
+/* Elements behind the axis. */
 static int64_t behind(const wf_shape *s, int axis)
 {
-    int64_t n = 1;
-    for (int i = axis + 1; i < s->rank; i++) n *= s->dim[i];
-    return n;
-}
-
-static int64_t before(const wf_shape *s, int axis)
-{
-    int64_t n = 1;
-    for (int i = 0; i < axis; i++) n *= s->dim[i];
-    return n;
+    return wf_product(s, axis + 1, s->rank);
 }
 
 static bool concat_infer(wf_node *y)
@@ -50,7 +41,7 @@ static wf_cost block_cost(const wf_node *y)
 {
     const wf_axis_attr *a = y->attr; /* axis is the first member of wf_pad_attr too */
     wf_cost c = wf_cost_elementwise(y, 0);
-    c.units = before(&y->shape, a->axis);
+    c.units = wf_product(&y->shape, 0, a->axis);
     return c;
 }
 

@@ -8,17 +8,11 @@
 
 #include <stdio.h>
 
-static int64_t inner_of(const wf_shape *s, int axis)
-{
-    int64_t n = 1;
-    for (int i = axis + 1; i < s->rank; i++) n *= s->dim[i];
-    return n;
-}
-
 static void cumsum_run(const wf_call *c, int64_t lo, int64_t hi)
 {
     const wf_axis_attr *a = c->attr;
-    int64_t n = c->out->shape.dim[a->axis], step = inner_of(&c->out->shape, a->axis);
+    int64_t n = c->out->shape.dim[a->axis],
+            step = wf_product(&c->out->shape, a->axis + 1, c->out->shape.rank);
     for (int64_t u = lo; u < hi; u++) {
         int64_t first = u / step * n * step + u % step;
         double sum = 0;

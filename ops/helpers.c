@@ -3,11 +3,23 @@
 
 #include "graph/graph.h"
 
-int64_t wf_rows(const wf_shape *s)
+int64_t wf_product(const wf_shape *s, int lo, int hi)
 {
     int64_t n = 1;
-    for (int i = 0; i + 1 < s->rank; i++) n *= s->dim[i];
+    for (int i = lo; i < hi; i++) n *= s->dim[i];
     return n;
+}
+
+int64_t wf_rows(const wf_shape *s)
+{
+    return wf_product(s, 0, s->rank - 1);
+}
+
+wf_cost wf_cost_rows(const wf_node *y, double per_element)
+{
+    wf_cost c = wf_cost_elementwise(y, per_element);
+    c.units = wf_rows(&y->shape);
+    return c;
 }
 
 bool wf_infer_shape(wf_node *y, const wf_shape *s)

@@ -120,7 +120,9 @@ float wf_random_normal(uint64_t key, uint64_t stream, int64_t i);
  * angle: room for n. */
 void wf_normal_row(int64_t n, float *y, float *angle, uint64_t key, uint64_t stream, int64_t first);
 
-int64_t wf_rows(const wf_shape *s); /* product of all axes but the last */
+int64_t wf_product(const wf_shape *s, int lo, int hi);      /* of the sizes of axes lo..hi-1 */
+int64_t wf_rows(const wf_shape *s);                         /* product of all axes but the last */
+wf_cost wf_cost_rows(const wf_node *y, double per_element); /* elementwise, a unit is a row */
 
 /* Set y's shape to that of an attribute, with the sizes that are known by now. */
 bool wf_infer_shape(wf_node *y, const wf_shape *s);

@@ -179,9 +179,7 @@ static bool mask_infer(wf_node *y)
 
 static wf_cost mask_cost(const wf_node *y)
 {
-    wf_cost c = wf_cost_elementwise(y, 0);
-    c.units = wf_rows(&y->shape);
-    return c;
+    return wf_cost_rows(y, 0);
 }
 
 static void mask_run(const wf_call *c, int64_t lo, int64_t hi)

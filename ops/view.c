@@ -308,9 +308,7 @@ static void copy_run(const wf_call *c, int64_t lo, int64_t hi)
 
 static wf_cost copy_cost(const wf_node *y)
 {
-    wf_cost c = wf_cost_elementwise(y, 0);
-    c.units = wf_rows(&y->shape);
-    return c;
+    return wf_cost_rows(y, 0);
 }
 
 static void copy_grad(wf_node *y, wf_node *dy, wf_node *dx[])
