@@ -12,7 +12,8 @@
 static bool is_mergeable(const wf_node *n)
 {
     if (n->op->traits & (WF_RANDOM | WF_EFFECT | WF_REQUEST)) return false;
-    return !(n->op->traits & WF_LEAF) || n->op == &wf_op_constant;
+    if (n->op == &wf_op_constant) return !((const wf_leaf_attr *)n->attr)->values;
+    return !(n->op->traits & WF_LEAF);
 }
 
 static uint64_t mix(uint64_t h, uint64_t x)
@@ -25,10 +26,9 @@ static uint64_t mix(uint64_t h, uint64_t x)
  * members of its large struct is the C compiler's business. */
 static const unsigned char *attr_of(const wf_node *n, size_t *size)
 {
-    const wf_leaf_attr *a = n->attr;
     bool is_constant = n->op == &wf_op_constant;
-    *size = is_constant ? sizeof a->fill : n->op->attr_size;
-    return is_constant ? (const void *)&a->fill : n->attr;
+    *size = is_constant ? sizeof(float) : n->op->attr_size;
+    return is_constant ? (const void *)&((const wf_leaf_attr *)n->attr)->fill : n->attr;
 }
 
 static uint64_t hash_node(const wf_node *n)
@@ -49,9 +49,6 @@ static bool is_same(const wf_node *a, const wf_node *b)
         if (a->in[i] != b->in[i]) return false;
     size_t size;
     const unsigned char *p = attr_of(a, &size), *q = attr_of(b, &size);
-    if (a->op == &wf_op_constant &&
-        ((const wf_leaf_attr *)a->attr)->values != ((const wf_leaf_attr *)b->attr)->values)
-        return false;
     return size == 0 || !memcmp(p, q, size);
 }
 
