@@ -102,6 +102,7 @@ static bool run_backward(wf_graph *g)
     int n;
     wf_node **order = wf_walk(g, &n);
     wf_node **x = order ? malloc(2 * (size_t)n * sizeof *x + 1) : NULL;
+    if (!x) wf_graph_fail(g, WF_ENOMEM, "out of memory while differentiating");
     int first = 0, wanted = 0;
     while (x && first < n && order[first]->op != &wf_op_gradient) first++;
     wf_node *loss = x && first < n ? order[first]->in[0] : NULL;

@@ -53,6 +53,12 @@ const char *wf_status_name(wf_status s)
     return "unknown status";
 }
 
+const char *wf_dtype_name(wf_dtype t)
+{
+    static const char *const names[] = {"f32", "i32", "u8", "f16", "bf16"};
+    return (size_t)t < sizeof names / sizeof *names ? names[t] : "unknown";
+}
+
 void *wf_aligned_room(size_t bytes)
 {
     if (bytes > SIZE_MAX / 2) return NULL;
@@ -100,17 +106,23 @@ void *wf_arena_alloc(wf_arena *a, size_t bytes)
     return p;
 }
 
+char *wf_arena_vtext(wf_arena *a, const char *format, va_list ap)
+{
+    va_list again;
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, format, ap);
+    char *p = n < 0 ? NULL : wf_arena_alloc(a, (size_t)n + 1);
+    if (p) vsnprintf(p, (size_t)n + 1, format, again);
+    va_end(again);
+    return p;
+}
+
 char *wf_arena_text(wf_arena *a, const char *format, ...)
 {
-    char text[512];
     va_list ap;
     va_start(ap, format);
-    int n = vsnprintf(text, sizeof text, format, ap);
+    char *p = wf_arena_vtext(a, format, ap);
     va_end(ap);
-    if (n < 0) return NULL;
-    if ((size_t)n >= sizeof text) n = (int)sizeof text - 1;
-    char *p = wf_arena_alloc(a, (size_t)n + 1);
-    if (p) memcpy(p, text, (size_t)n + 1);
     return p;
 }
 

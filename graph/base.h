@@ -20,11 +20,14 @@ typedef struct wf_arena {
 
 void *wf_arena_alloc(wf_arena *a, size_t bytes); /* zeroed, 64-byte aligned; NULL: out of memory */
 char *wf_arena_text(wf_arena *a, const char *format, ...) WF_PRINTF(2, 3);
+char *wf_arena_vtext(wf_arena *a, const char *format, va_list ap) WF_PRINTF(2, 0);
 void wf_arena_free(wf_arena *a);
 
 /* 64-byte aligned, in huge pages as far as it fills them; free() it. NULL: out of memory. */
 void *wf_aligned_alloc(size_t bytes); /* zeroed */
 void *wf_aligned_room(size_t bytes);  /* not zeroed: not even touched */
+
+const char *wf_dtype_name(wf_dtype t); /* "f32"; "unknown" for what is none */
 
 uint64_t wf_hash(const char *text); /* FNV-1a, 64 bit: for names */
 

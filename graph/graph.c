@@ -59,6 +59,20 @@ void wf_graph_fail(wf_graph *g, wf_status s, const char *format, ...)
     g->status = s;
 }
 
+/* A text that tells no shape gets those of the inputs. */
+static void add_shapes(const wf_node *y, char *text, size_t size)
+{
+    char shape[80];
+    for (const char *c = text; (c = strchr(c, '[')); c++)
+        if (strchr("0123456789?]", c[1])) return;
+    for (int i = 0; i < y->n_in && i < 3; i++) {
+        size_t n = strlen(text);
+        snprintf(text + n, size - n, "%s%s %s", i ? ", " : "; inputs ",
+                 wf_dtype_name(y->in[i]->dtype),
+                 wf_shape_text(&y->in[i]->shape, shape, sizeof shape));
+    }
+}
+
 bool wf_fail(wf_node *y, const char *format, ...)
 {
     char text[200];
@@ -66,12 +80,24 @@ bool wf_fail(wf_node *y, const char *format, ...)
     va_start(ap, format);
     vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
+    add_shapes(y, text, sizeof text);
     const char *path = y->name ? y->name : y->scope;
-    if (path && *path)
-        wf_graph_fail(y->graph, WF_EMODEL, "%s: %s: %s", path, y->op->name, text);
-    else
-        wf_graph_fail(y->graph, WF_EMODEL, "%s: %s", y->op->name, text);
+    size_t n = path ? strlen(path) : 0;
+    if (n > 100) path += n - 100; /* its end tells more than its beginning */
+    wf_graph_fail(y->graph, WF_EMODEL, "%s%s%s%s: %s", n > 100 ? "..." : "", n ? path : "",
+                  n ? ": " : "", y->op->name, text);
     return false;
+}
+
+wf_node *wf_refuse(wf_graph *g, const wf_op *op, const char *format, ...)
+{
+    char text[200];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    wf_fail(&(wf_node){.op = op, .graph = g, .scope = g->scope}, "%s", text);
+    return &g->poison;
 }
 
 wf_node *wf_poison(wf_graph *g)
@@ -126,9 +152,8 @@ static wf_node *birth(wf_graph *g, const wf_op *op, const void *attr, int n_in, 
                    .n_in = n_in,
                    .id = g->n_nodes};
     if (op->traits & WF_RANDOM) {
-        char text[300];
-        snprintf(text, sizeof text, "%s#%d", g->scope, g->n_random++);
-        y->salt = wf_hash(text);
+        const char *text = wf_arena_text(&g->arena, "%s#%d", g->scope, g->n_random++);
+        if (text) y->salt = wf_hash(text);
     }
     return y;
 }
@@ -172,10 +197,9 @@ wf_node *wf_apply(const wf_op *op, const void *attr, int n_in, wf_node *const in
     assert(op && n_in > 0 && in[0]);
     wf_graph *g = in[0]->graph;
     for (int i = 0; i < n_in; i++) {
+        assert(in[i]);
         if (wf_is_poison(in[i])) return &g->poison;
-        if (in[i]->graph != g)
-            wf_graph_fail(g, WF_EMODEL, "%s: %s: input %d belongs to another graph", g->scope,
-                          op->name, i);
+        if (in[i]->graph != g) return wf_refuse(g, op, "input %d belongs to another graph", i);
     }
     wf_node *y = birth(g, op, attr, n_in, in);
     if (wf_is_poison(y)) return y;
@@ -218,25 +242,24 @@ const char *wf_graph_optimizer(const wf_graph *g)
 
 const char *wf_graph_path(wf_graph *g, const char *name)
 {
-    char *p = *g->scope ? wf_arena_text(&g->arena, "%s/%s", g->scope, name)
-                        : wf_arena_text(&g->arena, "%s", name);
+    assert(name);
+    char *p = wf_arena_text(&g->arena, "%s%s%s", g->scope, *g->scope ? "/" : "", name);
     if (!p) wf_graph_fail(g, WF_ENOMEM, "out of memory while building a graph");
     return p ? p : "";
 }
 
 void wf_push(wf_graph *g, const char *format, ...)
 {
-    char name[200];
     va_list ap;
     va_start(ap, format);
-    vsnprintf(name, sizeof name, format, ap);
+    const char *name = wf_arena_vtext(&g->arena, format, ap);
     va_end(ap);
     if (g->depth == (int)(sizeof g->scopes / sizeof *g->scopes)) {
         wf_graph_fail(g, WF_EMODEL, "%s: more than 32 scopes inside each other", g->scope);
         return;
     }
     g->scopes[g->depth++] = g->scope;
-    if (g->status == WF_OK) g->scope = wf_graph_path(g, name);
+    if (g->status == WF_OK) g->scope = wf_graph_path(g, name ? name : "");
 }
 
 void wf_pop(wf_graph *g)
@@ -262,6 +285,7 @@ wf_node *wf_name(wf_node *x, const char *name)
 wf_node *wf_output(wf_node *x, const char *name)
 {
     wf_graph *g = x->graph;
+    assert(name);
     if (wf_is_poison(x)) return x;
     for (int i = 0; i < g->n_outputs; i++)
         if (!strcmp(g->outputs[i].name, name)) {
@@ -288,6 +312,10 @@ wf_graph *wf_graph_of(const wf_node *x)
 int64_t wf_dim(const wf_node *x, int axis)
 {
     int a = wf_axis(&x->shape, axis);
+    char text[80];
+    if (a < 0)
+        wf_fail((wf_node *)x, "there is no axis %d in %s", axis,
+                wf_shape_text(&x->shape, text, sizeof text));
     return a < 0 ? 1 : x->shape.dim[a];
 }
 

@@ -32,6 +32,7 @@ struct wf_graph {
     int depth;
     struct wf_sizes *sizes;
     const char *optimizer; /* set while an optimizer's step runs */
+    const char *pass;      /* the pass that runs or ran last, or NULL */
     int n_random;
 };
 
@@ -44,6 +45,8 @@ wf_node *wf_poison(wf_graph *g);
 bool wf_is_poison(const wf_node *n);
 const char *wf_graph_optimizer(const wf_graph *g);
 uint64_t wf_node_salt(const wf_node *n);
+/* Report a mistake that a builder of op finds before there is a node; returns the poison node. */
+wf_node *wf_refuse(wf_graph *g, const wf_op *op, const char *format, ...) WF_PRINTF(3, 4);
 /* Remember a mistake that belongs to no node. */
 void wf_graph_fail(wf_graph *g, wf_status s, const char *format, ...) WF_PRINTF(3, 4);
 
@@ -85,6 +88,8 @@ static inline wf_node *wf_origin(const wf_node *n)
 }
 
 /* Invariants (verify.c): false after wf_graph_fail with the pass's name. */
-bool wf_verify(wf_graph *g, const char *after);
+bool wf_verify(wf_graph *g);
+/* Report what is wrong with a node that a pass left behind. */
+void wf_graph_broken(const wf_node *n, const char *what);
 
 #endif

@@ -4,12 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const dtype_names[] = {"f32", "i32", "u8", "f16", "bf16"};
-
 static void add_shape(wf_text *t, const wf_node *n)
 {
     char size[64];
-    wf_text_add(t, "%s[", dtype_names[n->dtype]);
+    wf_text_add(t, "%s[", wf_dtype_name(n->dtype));
     for (int i = 0; i < n->shape.rank; i++) {
         wf_size_text(n->graph, n->shape.dim[i], size, sizeof size);
         wf_text_add(t, "%s%s", i ? "," : "", size);

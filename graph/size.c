@@ -86,25 +86,32 @@ static int64_t atom_handle(wf_graph *g, struct atom a)
 
 int64_t wf_size(wf_graph *g, const char *name)
 {
-    const char *copy = wf_arena_text(&g->arena, "%s", name);
+    size_t bytes = strlen(name) + 1;
+    char *copy = wf_graph_alloc(g, bytes);
     if (!sizes_of(g) || !copy) return 1;
+    memcpy(copy, name, bytes);
     return atom_handle(g, (struct atom){.name = copy});
+}
+
+static int64_t overflows(wf_graph *g, const char *what)
+{
+    wf_graph_fail(g, WF_EMODEL, "%s%sa %s of sizes overflows", g->scope, *g->scope ? ": " : "",
+                  what);
+    return 1;
 }
 
 int64_t wf_size_mul(wf_graph *g, int64_t a, int64_t b)
 {
     if (!wf_is_symbol(a) && !wf_is_symbol(b)) {
         int64_t y;
-        if (!__builtin_mul_overflow(a, b, &y)) return y;
-        wf_graph_fail(g, WF_EMODEL, "size %lld x %lld overflows", (long long)a, (long long)b);
-        return 1;
+        return __builtin_mul_overflow(a, b, &y) ? overflows(g, "product") : y;
     }
     struct monomial x = monomial_of(g, a), z = monomial_of(g, b);
     if (x.n + z.n > MAX_FACTORS) {
         wf_graph_fail(g, WF_EMODEL, "a product of more than %d symbolic sizes", MAX_FACTORS);
         return 1;
     }
-    x.factor *= z.factor;
+    if (__builtin_mul_overflow(x.factor, z.factor, &x.factor)) return overflows(g, "product");
     if (x.factor == 0) return 0;
     for (int i = 0; i < z.n; i++) { /* insertion keeps the atoms sorted */
         int j = x.n++;
@@ -116,12 +123,14 @@ int64_t wf_size_mul(wf_graph *g, int64_t a, int64_t b)
 
 int64_t wf_size_add(wf_graph *g, int64_t a, int64_t b)
 {
-    if (!wf_is_symbol(a) && !wf_is_symbol(b)) return a + b;
+    int64_t y;
+    if (!wf_is_symbol(a) && !wf_is_symbol(b))
+        return __builtin_add_overflow(a, b, &y) ? overflows(g, "sum") : y;
     if (a == 0) return b;
     if (b == 0) return a;
     struct monomial x = monomial_of(g, a), z = monomial_of(g, b);
     if (x.n == z.n && !memcmp(x.atom, z.atom, (size_t)x.n * sizeof *x.atom)) {
-        x.factor += z.factor;
+        if (__builtin_add_overflow(x.factor, z.factor, &x.factor)) return overflows(g, "sum");
         return x.factor == 0 ? 0 : intern(g, &x);
     }
     return atom_handle(g, (struct atom){.a = wf_max_i64(a, b), .b = wf_min_i64(a, b)});
@@ -175,7 +184,7 @@ int64_t wf_size_now(const wf_graph *g, int64_t size)
         int64_t v = a->value;
         if (!a->name) { /* a sum is known when both sides are; its sides are older atoms */
             int64_t l = wf_size_now(g, a->a), r = wf_size_now(g, a->b);
-            v = wf_is_symbol(l) || wf_is_symbol(r) ? 0 : l + r;
+            if (wf_is_symbol(l) || wf_is_symbol(r) || __builtin_add_overflow(l, r, &v)) v = 0;
         }
         if (v == 0 || __builtin_mul_overflow(y, v, &y)) return size;
     }

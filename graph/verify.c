@@ -1,36 +1,48 @@
 /* What must hold after every pass. A failure is a bug in that pass, told by its name. */
 #include "graph/graph.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-static bool same_type(wf_node *n)
+void wf_graph_broken(const wf_node *n, const char *what)
 {
-    wf_node again = *n; /* infer on a copy must find what the node says */
-    return n->op->infer(&again) && again.dtype == n->dtype &&
-           wf_shape_equal(&again.shape, &n->shape);
+    const char *path = n->name ? n->name : n->scope;
+    wf_graph_fail(n->graph, WF_EMODEL, "after %s: %s%s%s: %s",
+                  n->graph->pass ? n->graph->pass : "declaring", path, *path ? ": " : "",
+                  n->op->name, what);
 }
 
-static const char *complaint(wf_node *n)
+/* infer on a copy must find what the node says; what it complains about is the pass's doing. */
+static void check_type(wf_node *n)
 {
-    if (n->forward) return "a replaced node is still in use";
-    if (n->op->arity >= 0 && n->op->arity != n->n_in) return "wrong number of inputs";
-    for (int i = 0; i < n->n_in; i++) {
-        if (wf_is_poison(n->in[i])) return "an input is the poison node";
-        if (n->in[i]->graph != n->graph) return "an input belongs to another graph";
+    wf_graph *g = n->graph;
+    wf_node again = *n;
+    bool ok = n->op->infer(&again);
+    if (g->status != WF_OK) {
+        char text[sizeof g->message];
+        memcpy(text, g->message, sizeof text);
+        snprintf(g->message, sizeof g->message, "after %s: %.200s", g->pass, text);
+    } else if (!ok || again.dtype != n->dtype || !wf_shape_equal(&again.shape, &n->shape)) {
+        wf_graph_broken(n, "its type is not what its inputs give");
     }
-    return same_type(n) ? NULL : "its type is not what its inputs give";
 }
 
-bool wf_verify(wf_graph *g, const char *after)
+static void check_node(wf_node *n)
+{
+    if (n->forward)
+        wf_graph_broken(n, "a replaced node is still in use");
+    else if (n->op->arity >= 0 && n->op->arity != n->n_in)
+        wf_graph_broken(n, "wrong number of inputs");
+    else
+        check_type(n);
+}
+
+bool wf_verify(wf_graph *g)
 {
     int n;
     wf_node **order = wf_walk(g, &n);
-    for (int i = 0; order && i < n && g->status == WF_OK; i++) {
-        const char *what = complaint(order[i]);
-        if (what)
-            wf_graph_fail(g, WF_EMODEL, "after %s: %s: %s: %s", after, order[i]->scope,
-                          order[i]->op->name, what);
-    }
+    for (int i = 0; order && i < n && g->status == WF_OK; i++) check_node(order[i]);
     free(order);
     return g->status == WF_OK;
 }

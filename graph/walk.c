@@ -34,6 +34,17 @@ struct walk {
     int n;
 };
 
+/* Is x a node that n may have as its input? A pass may have left anything there. */
+static bool is_known(const wf_node *n, const wf_node *x)
+{
+    const char *what = !x                     ? "an input is missing"
+                       : wf_is_poison(x)      ? "an input is the poison node"
+                       : x->graph != n->graph ? "an input belongs to another graph"
+                                              : NULL;
+    if (what) wf_graph_broken(n, what);
+    return !what;
+}
+
 static void visit(struct walk *w, wf_node *root)
 {
     if (w->state[root->id]) return;
@@ -50,14 +61,15 @@ static void visit(struct walk *w, wf_node *root)
             continue;
         }
         int i = w->next[depth]++;
-        wf_node *x = n->in[i] = wf_resolve(n->in[i]);
+        wf_node *x = n->in[i] ? wf_resolve(n->in[i]) : NULL;
+        if (!is_known(n, x)) return;
+        n->in[i] = x;
         if (w->state[x->id] == 0) {
             w->state[x->id] = 1;
             w->stack[++depth] = x;
             w->next[depth] = 0;
         } else if (w->state[x->id] == 1) {
-            wf_graph_fail(n->graph, WF_EMODEL, "%s: %s: the graph has a cycle", n->scope,
-                          n->op->name);
+            wf_graph_broken(n, "the graph has a cycle");
         }
     }
 }
@@ -87,7 +99,7 @@ wf_node **wf_walk(wf_graph *g, int *n)
             g->effects[i] = wf_resolve(g->effects[i]);
             visit(&w, g->effects[i]);
         }
-        count_users(g, w.order, w.n);
+        if (g->status == WF_OK) count_users(g, w.order, w.n);
         *n = w.n;
     } else {
         wf_graph_fail(g, WF_ENOMEM, "out of memory while ordering a graph");

@@ -4,22 +4,14 @@
 
 #include "graph/graph.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Elements behind the axis, and before it. */
+/* Elements behind the axis. */
 static int64_t behind(const wf_shape *s, int axis)
 {
-    int64_t n = 1;
-    for (int i = axis + 1; i < s->rank; i++) n *= s->dim[i];
-    return n;
-}
-
-static int64_t before(const wf_shape *s, int axis)
-{
-    int64_t n = 1;
-    for (int i = 0; i < axis; i++) n *= s->dim[i];
-    return n;
+    return wf_product(s, axis + 1, s->rank);
 }
 
 static bool concat_infer(wf_node *y)
@@ -30,13 +22,14 @@ static bool concat_infer(wf_node *y)
     y->dtype = y->in[0]->dtype;
     y->shape = first;
     for (int i = 1; i < y->n_in; i++) {
+        if (y->in[i]->dtype != y->dtype) return wf_fail(y, "input %d has another dtype", i);
         wf_shape other = y->in[i]->shape;
         if (other.rank == first.rank) {
             y->shape.dim[a->axis] =
                 wf_size_add(y->graph, y->shape.dim[a->axis], other.dim[a->axis]);
             other.dim[a->axis] = first.dim[a->axis];
         }
-        if (!wf_shape_equal(&other, &first) || y->in[i]->dtype != y->dtype)
+        if (!wf_shape_equal(&other, &first))
             return wf_fail(y, "%s and %s differ outside axis %d",
                            wf_shape_text(&first, s, sizeof s),
                            wf_shape_text(&y->in[i]->shape, t, sizeof t), a->axis);
@@ -48,7 +41,7 @@ static wf_cost block_cost(const wf_node *y)
 {
     const wf_axis_attr *a = y->attr; /* axis is the first member of wf_pad_attr too */
     wf_cost c = wf_cost_elementwise(y, 0);
-    c.units = before(&y->shape, a->axis);
+    c.units = wf_product(&y->shape, 0, a->axis);
     return c;
 }
 
@@ -85,12 +78,9 @@ static int axis_print(const void *attr, char *text, size_t size)
 
 wf_node *wf_concat(int n, wf_node *const x[], int axis)
 {
-    wf_axis_attr a = {.axis = wf_axis(&x[0]->shape, axis)};
-    if (a.axis < 0 && !wf_is_poison(x[0])) {
-        wf_fail(x[0], "cannot be joined along axis %d: it has %d axes", axis, x[0]->shape.rank);
-        return wf_poison(wf_graph_of(x[0]));
-    }
-    return wf_apply(&wf_op_concat, &a, n, x);
+    assert(n > 0 && x[0]);
+    wf_axis_attr a = {.axis = wf_find_axis(&wf_op_concat, x[0], axis)};
+    return a.axis < 0 ? wf_poison(x[0]->graph) : wf_apply(&wf_op_concat, &a, n, x);
 }
 
 const wf_op wf_op_concat = {

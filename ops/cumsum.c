@@ -4,19 +4,15 @@
  */
 #include "ops/ops.h"
 
-#include <stdio.h>
+#include "graph/graph.h"
 
-static int64_t inner_of(const wf_shape *s, int axis)
-{
-    int64_t n = 1;
-    for (int i = axis + 1; i < s->rank; i++) n *= s->dim[i];
-    return n;
-}
+#include <stdio.h>
 
 static void cumsum_run(const wf_call *c, int64_t lo, int64_t hi)
 {
     const wf_axis_attr *a = c->attr;
-    int64_t n = c->out->shape.dim[a->axis], step = inner_of(&c->out->shape, a->axis);
+    int64_t n = c->out->shape.dim[a->axis],
+            step = wf_product(&c->out->shape, a->axis + 1, c->out->shape.rank);
     for (int64_t u = lo; u < hi; u++) {
         int64_t first = u / step * n * step + u % step;
         double sum = 0;
@@ -59,12 +55,8 @@ static int cumsum_print(const void *attr, char *text, size_t size)
 
 wf_node *wf_cumsum(wf_node *x, int axis)
 {
-    wf_axis_attr a = {.axis = wf_axis(&x->shape, axis)};
-    bool ok = a.axis >= 0;
-    if (!ok) a.axis = 0;
-    wf_node *y = wf_apply1(&wf_op_cumsum, &a, x);
-    if (!ok) wf_fail(y, "there is no axis %d in %d", axis, x->shape.rank);
-    return y;
+    wf_axis_attr a = {.axis = wf_find_axis(&wf_op_cumsum, x, axis)};
+    return a.axis < 0 ? wf_poison(x->graph) : wf_apply1(&wf_op_cumsum, &a, x);
 }
 
 const wf_op wf_op_cumsum = {

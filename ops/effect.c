@@ -139,7 +139,9 @@ static bool minimize_infer(wf_node *y)
     const char *bad = a->optimizer->check ? a->optimizer->check(a->hyper) : NULL;
     if (bad) return wf_fail(y, "%s: %s", a->optimizer->name, bad);
     if (!(a->options.clip_norm >= 0)) return wf_fail(y, "clip_norm must not be negative");
-    if (wf_elements(&y->in[0]->shape) != 1) return wf_fail(y, "the loss must be one value");
+    for (int i = 0; i < 2; i++)
+        if (y->in[i]->dtype != WF_F32 || wf_elements(&y->in[i]->shape) != 1)
+            return wf_fail(y, "the %s must be one float32 value", i ? "learning rate" : "loss");
     y->dtype = WF_F32;
     y->shape = WF_SCALAR;
     return true;

@@ -15,9 +15,7 @@ enum { ROWS = 64 };
 /* Elements of one row of a table [v, ...]. */
 static int64_t row_size(const wf_shape *table)
 {
-    int64_t n = 1;
-    for (int i = 1; i < table->rank; i++) n *= table->dim[i];
-    return n;
+    return wf_product(table, 1, table->rank);
 }
 
 static bool are_ids(wf_node *y, const wf_node *ids)
@@ -222,9 +220,7 @@ static void one_hot_run(const wf_call *c, int64_t lo, int64_t hi)
 
 static wf_cost one_hot_cost(const wf_node *y)
 {
-    wf_cost c = wf_cost_elementwise(y, 0);
-    c.units = wf_rows(&y->shape);
-    return c;
+    return wf_cost_rows(y, 0);
 }
 
 wf_node *wf_one_hot(wf_node *ids, int64_t classes)

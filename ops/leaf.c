@@ -3,6 +3,7 @@
 
 #include "graph/graph.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,22 +11,23 @@ static bool leaf_infer(wf_node *y)
 {
     const wf_leaf_attr *a = y->attr;
     y->dtype = a->dtype;
-    y->shape = a->shape;
-    for (int i = 0; i < y->shape.rank; i++)
-        y->shape.dim[i] = wf_size_now(y->graph, y->shape.dim[i]);
-    return true;
+    if (a->dtype != WF_F32 && a->dtype != WF_I32 && a->dtype != WF_U8)
+        return wf_fail(y, "values are f32, i32 or u8, not %s", wf_dtype_name(a->dtype));
+    return wf_infer_shape(y, &a->shape);
 }
 
 static wf_node *leaf(wf_graph *g, const wf_op *op, const wf_leaf_attr *a, const char *path)
 {
     wf_node *old = path ? wf_graph_find(g, path) : NULL;
     if (!old) return wf_leaf_new(g, op, a, path);
-    wf_shape s = a->shape;
-    for (int i = 0; i < s.rank; i++) s.dim[i] = wf_size_now(g, s.dim[i]);
+    wf_node y = {.op = op, .graph = g, .name = path, .attr = (void *)a};
     char was[80], is[80];
-    if (old->op == op && old->dtype == a->dtype && wf_shape_equal(&old->shape, &s)) return old;
-    wf_fail(old, "declared twice, %s and %s", wf_shape_text(&old->shape, was, sizeof was),
-            wf_shape_text(&s, is, sizeof is));
+    if (!leaf_infer(&y)) return wf_poison(g);
+    bool is_equal = old->dtype == y.dtype && wf_shape_equal(&old->shape, &y.shape);
+    if (old->op == op && is_equal) return old;
+    wf_fail(old, "declared twice, as %s %s and as %s %s %s", wf_dtype_name(old->dtype),
+            wf_shape_text(&old->shape, was, sizeof was), op->name, wf_dtype_name(y.dtype),
+            wf_shape_text(&y.shape, is, sizeof is));
     return wf_poison(g);
 }
 
@@ -47,19 +49,17 @@ wf_node *wf_constant(wf_graph *g, float value)
 
 static wf_node *constants(wf_graph *g, wf_dtype dtype, wf_shape shape, const void *values)
 {
-    char text[80];
-    for (int i = 0; i < shape.rank; i++)
-        if (shape.dim[i] < 1) { /* before anything is copied; a symbolic size is negative too */
-            wf_graph_fail(g, WF_EMODEL, "%s: constant: sizes must be positive numbers, got %s",
-                          g->scope, wf_shape_text(&shape, text, sizeof text));
-            return wf_poison(g);
-        }
-    size_t bytes = (size_t)wf_elements(&shape) * wf_dtype_bytes(dtype);
+    assert(values);
+    wf_leaf_attr a = {.dtype = dtype, .shape = shape, .values = values};
+    wf_node *y = wf_leaf_new(g, &wf_op_constant, &a, NULL); /* which checks the shape */
+    if (wf_is_poison(y)) return y;
+    int64_t n = wf_elements(&y->shape);
+    if (wf_is_symbol(n)) return wf_refuse(g, y->op, "its sizes must be numbers, not symbols");
+    size_t bytes = (size_t)n * wf_dtype_bytes(dtype);
     void *copy = wf_graph_alloc(g, bytes);
     if (!copy) return wf_poison(g);
-    memcpy(copy, values, bytes);
-    return leaf(g, &wf_op_constant, &(wf_leaf_attr){.dtype = dtype, .shape = shape, .values = copy},
-                NULL);
+    ((wf_leaf_attr *)y->attr)->values = memcpy(copy, values, bytes);
+    return y;
 }
 
 wf_node *wf_constants(wf_graph *g, wf_shape shape, const float *values)
@@ -81,13 +81,10 @@ wf_node *wf_param(wf_graph *g, const char *name, wf_shape shape, wf_role role, w
 wf_node *wf_state_shaped(wf_node *p, const char *name, wf_shape shape)
 {
     wf_graph *g = wf_graph_of(p);
-    char path[400];
-    snprintf(path, sizeof path, "opt/%s/%s/%s", wf_graph_optimizer(g), p->name ? p->name : "",
-             name);
-    char *copy = wf_graph_alloc(g, strlen(path) + 1);
-    if (!copy) return wf_poison(g);
-    memcpy(copy, path, strlen(path) + 1);
-    return leaf(g, &wf_op_state, &(wf_leaf_attr){.shape = shape}, copy);
+    const char *path = wf_arena_text(&g->arena, "opt/%s/%s/%s", wf_graph_optimizer(g),
+                                     p->name ? p->name : "", name);
+    if (!path) wf_graph_fail(g, WF_ENOMEM, "out of memory while building a graph");
+    return path ? leaf(g, &wf_op_state, &(wf_leaf_attr){.shape = shape}, path) : wf_poison(g);
 }
 
 wf_node *wf_state(wf_node *p, const char *name)
@@ -132,11 +129,8 @@ static void extent_run(const wf_call *c, int64_t lo, int64_t hi)
 
 wf_node *wf_extent(wf_node *x, int axis)
 {
-    wf_shape s = wf_shape_of(x);
-    wf_axis_attr a = {.axis = wf_axis(&s, axis)};
-    wf_node *y = a.axis < 0 ? x : wf_apply1(&wf_op_extent, &a, x);
-    if (a.axis < 0) wf_fail(y, "has no axis %d", axis);
-    return y;
+    wf_axis_attr a = {.axis = wf_find_axis(&wf_op_extent, x, axis)};
+    return a.axis < 0 ? wf_poison(x->graph) : wf_apply1(&wf_op_extent, &a, x);
 }
 
 const wf_op wf_op_extent = {
@@ -153,8 +147,8 @@ static bool iota_infer(wf_node *y)
 {
     const wf_leaf_attr *a = y->attr;
     y->dtype = WF_I32;
-    y->shape = WF_SHAPE(wf_size_now(y->graph, a->shape.dim[0]));
-    return true;
+    if (a->shape.dim[0] > INT32_MAX) return wf_fail(y, "more numbers than int32 has");
+    return wf_infer_shape(y, &a->shape);
 }
 
 static void iota_run(const wf_call *c, int64_t lo, int64_t hi)

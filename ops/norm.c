@@ -27,9 +27,7 @@ static bool norm_infer(wf_node *y)
 
 static wf_cost norm_cost(const wf_node *y)
 {
-    wf_cost c = wf_cost_elementwise(y, 6);
-    c.units = wf_rows(&y->shape);
-    return c;
+    return wf_cost_rows(y, 6);
 }
 
 static int norm_print(const void *attr, char *text, size_t size)

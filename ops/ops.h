@@ -120,7 +120,14 @@ float wf_random_normal(uint64_t key, uint64_t stream, int64_t i);
  * angle: room for n. */
 void wf_normal_row(int64_t n, float *y, float *angle, uint64_t key, uint64_t stream, int64_t first);
 
-int64_t wf_rows(const wf_shape *s); /* product of all axes but the last */
+int64_t wf_product(const wf_shape *s, int lo, int hi);      /* of the sizes of axes lo..hi-1 */
+int64_t wf_rows(const wf_shape *s);                         /* product of all axes but the last */
+wf_cost wf_cost_rows(const wf_node *y, double per_element); /* elementwise, a unit is a row */
+
+/* Set y's shape to that of an attribute, with the sizes that are known by now. */
+bool wf_infer_shape(wf_node *y, const wf_shape *s);
+/* The axis of x that a builder of op was given, counted from 0; -1 after refusing it. */
+int wf_find_axis(const wf_op *op, wf_node *x, int axis);
 
 /* Apply with one, two, three inputs. */
 wf_node *wf_apply1(const wf_op *op, const void *attr, wf_node *a);

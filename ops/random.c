@@ -112,10 +112,7 @@ const wf_op wf_op_dropout = {
 static bool numbers_infer(wf_node *y)
 {
     y->dtype = WF_F32;
-    y->shape = ((const wf_random_attr *)y->attr)->shape;
-    for (int i = 0; i < y->shape.rank; i++)
-        y->shape.dim[i] = wf_size_now(y->graph, y->shape.dim[i]);
-    return true;
+    return wf_infer_shape(y, &((const wf_random_attr *)y->attr)->shape);
 }
 
 static void uniform_run(const wf_call *c, int64_t lo, int64_t hi)

@@ -8,6 +8,8 @@
  */
 #include "ops/ops.h"
 
+#include "graph/graph.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -287,29 +289,21 @@ static void norm_grad(wf_node *y, wf_node *dy, wf_node *dx[])
     dx[0] = wf_mul(y->in[0], expand(y, wf_where(is_zero, zero, wf_div(dy, safe))));
 }
 
-static bool read_axes(const wf_node *x, wf_axes axes, bool keep, wf_reduce_attr *a)
-{
-    memset(a, 0, sizeof *a);
-    a->keep = keep;
-    for (int i = 0; axes.n == 0 && i < x->shape.rank; i++) a->over[i] = true;
-    for (int i = 0; i < axes.n; i++) {
-        int axis = wf_axis(&x->shape, axes.axis[i]);
-        if (axis < 0 || a->over[axis]) return false;
-        a->over[axis] = true;
-    }
-    return true;
-}
-
 static wf_node *reduce(const wf_op *op, wf_node *x, wf_axes axes, bool keep)
 {
-    wf_reduce_attr a;
-    bool ok = read_axes(x, axes, keep, &a);
-    wf_node *y = wf_apply1(op, &a, x);
+    wf_reduce_attr a = {.keep = keep};
     char text[80];
-    if (!ok && wf_graph_check(wf_graph_of(x)) == WF_OK)
-        wf_fail(y, "axes must be different and inside %s",
-                wf_shape_text(&x->shape, text, sizeof text));
-    return y;
+    wf_shape_text(&x->shape, text, sizeof text);
+    if (axes.n < 0 || axes.n > x->shape.rank)
+        return wf_refuse(x->graph, op, "%d axes are named of %s", axes.n, text);
+    for (int i = 0; axes.n == 0 && i < x->shape.rank; i++) a.over[i] = true;
+    for (int i = 0; i < axes.n; i++) {
+        int axis = wf_find_axis(op, x, axes.axis[i]);
+        if (axis < 0) return wf_poison(x->graph);
+        if (a.over[axis]) return wf_refuse(x->graph, op, "axis %d of %s comes twice", axis, text);
+        a.over[axis] = true;
+    }
+    return wf_apply1(op, &a, x);
 }
 
 #define REDUCE(NAME, KIND, DOC)                                                                    \

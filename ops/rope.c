@@ -8,6 +8,8 @@
  */
 #include "ops/ops.h"
 
+#include "graph/graph.h"
+
 #include <math.h>
 #include <stdio.h>
 
@@ -18,7 +20,9 @@ static bool rope_infer(wf_node *y)
         return wf_fail(y, "the input must be float32 with at least two axes");
     if (y->in[1]->dtype != WF_I32 || p->rank != 1 || p->dim[0] != x->dim[x->rank - 2])
         return wf_fail(y, "positions must be int32, one for each of axis -2");
-    if (x->dim[x->rank - 1] % 2)
+    const wf_rope_attr *a = y->attr;
+    if (!(a->base > 0)) return wf_fail(y, "the base must be positive, got %g", (double)a->base);
+    if (!wf_is_symbol(x->dim[x->rank - 1]) && x->dim[x->rank - 1] % 2)
         return wf_fail(y, "the last size must be even, got %lld", (long long)x->dim[x->rank - 1]);
     return wf_infer_same(y);
 }

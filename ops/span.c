@@ -36,6 +36,7 @@ static bool offsets_infer(wf_node *y, bool span)
     int64_t tokens = wf_size_now(y->graph, a->tokens);
     y->dtype = WF_I32;
     y->shape = span ? WF_SHAPE(tokens, 2) : WF_SHAPE(tokens);
+    if (tokens > INT32_MAX) return wf_fail(y, "more tokens than int32 can count");
     return true;
 }
 
@@ -125,6 +126,7 @@ static bool span_padded_infer(wf_node *y)
         return wf_fail(y, "lengths must be int32 [batch]");
     y->dtype = WF_I32;
     y->shape = WF_SHAPE(y->in[0]->shape.dim[0], wf_size_now(y->graph, a->tokens), 2);
+    if (y->shape.dim[1] > INT32_MAX) return wf_fail(y, "more tokens than int32 can count");
     return true;
 }
 
@@ -177,9 +179,7 @@ static bool mask_infer(wf_node *y)
 
 static wf_cost mask_cost(const wf_node *y)
 {
-    wf_cost c = wf_cost_elementwise(y, 0);
-    c.units = wf_rows(&y->shape);
-    return c;
+    return wf_cost_rows(y, 0);
 }
 
 static void mask_run(const wf_call *c, int64_t lo, int64_t hi)

@@ -14,11 +14,6 @@ static const char *text_of(const wf_node *x, char text[80])
 
 /* ---- reshape ---- */
 
-static void resolve(const wf_graph *g, wf_shape *s)
-{
-    for (int i = 0; i < s->rank; i++) s->dim[i] = wf_size_now(g, s->dim[i]);
-}
-
 static int64_t product(wf_graph *g, const wf_shape *s)
 {
     int64_t n = 1;
@@ -30,8 +25,7 @@ static bool reshape_infer(wf_node *y)
 {
     char a[80], b[80];
     y->dtype = y->in[0]->dtype;
-    y->shape = ((const wf_shape_attr *)y->attr)->shape;
-    resolve(y->graph, &y->shape);
+    if (!wf_infer_shape(y, &((const wf_shape_attr *)y->attr)->shape)) return false;
     if (product(y->graph, &y->shape) == product(y->graph, &y->in[0]->shape)) return true;
     return wf_fail(y, "sizes differ, %s to %s", text_of(y->in[0], a),
                    wf_shape_text(&y->shape, b, sizeof b));
@@ -59,13 +53,23 @@ wf_node *wf_reshape(wf_node *x, wf_shape shape)
     wf_graph *g = wf_graph_of(x);
     int open = -1;
     int64_t known = 1;
-    if (wf_is_poison(x)) return x;
+    char a[80], b[80];
+    if (shape.rank > WF_MAX_RANK) return wf_apply1(&wf_op_reshape, &(wf_shape_attr){shape}, x);
     for (int i = 0; i < shape.rank; i++)
-        if (shape.dim[i] == -1 && open < 0)
+        if (shape.dim[i] != -1)
+            known = wf_size_mul(g, known, shape.dim[i]);
+        else if (open < 0)
             open = i;
         else
-            known = wf_size_mul(g, known, shape.dim[i]);
-    if (open >= 0) shape.dim[open] = wf_size_div(g, product(g, &x->shape), known);
+            return wf_refuse(g, &wf_op_reshape, "more than one size is open, %s to %s",
+                             text_of(x, a), wf_shape_text(&shape, b, sizeof b));
+    if (open >= 0) {
+        int64_t size = wf_size_div(g, product(g, &x->shape), known);
+        if (size == 0)
+            return wf_refuse(g, &wf_op_reshape, "the open size is no whole number, %s to %s",
+                             text_of(x, a), wf_shape_text(&shape, b, sizeof b));
+        shape.dim[open] = size;
+    }
     return wf_apply1(&wf_op_reshape, &(wf_shape_attr){shape}, x);
 }
 
@@ -87,12 +91,13 @@ static bool transpose_infer(wf_node *y)
     const wf_order_attr *a = y->attr;
     const wf_shape *s = &y->in[0]->shape;
     bool seen[WF_MAX_RANK] = {0};
+    char text[80];
     y->dtype = y->in[0]->dtype;
     y->shape.rank = s->rank;
     for (int i = 0; i < s->rank; i++) {
         int from = a->order[i];
         if (from < 0 || from >= s->rank || seen[from])
-            return wf_fail(y, "the order must name each of %d axes once", s->rank);
+            return wf_fail(y, "the order must name each axis of %s once", text_of(y->in[0], text));
         seen[from] = true;
         y->shape.dim[i] = s->dim[from];
     }
@@ -127,12 +132,15 @@ wf_node *wf_transpose(wf_node *x, wf_axes order)
 {
     wf_order_attr a = {{0}};
     int rank = x->shape.rank;
-    for (int i = 0; i < rank && order.n == 0; i++) a.order[i] = rank - 1 - i;
-    for (int i = 0; i < order.n; i++) a.order[i] = wf_axis(&x->shape, order.axis[i]);
-    wf_node *y = wf_apply1(&wf_op_transpose, &a, x);
-    if (order.n != 0 && order.n != rank && !wf_is_poison(y))
-        wf_fail(y, "the order names %d axes of %d", order.n, rank);
-    return y;
+    char text[80];
+    if (order.n != 0 && order.n != rank)
+        return wf_refuse(x->graph, &wf_op_transpose, "the order names %d axes of %s", order.n,
+                         text_of(x, text));
+    for (int i = 0; i < rank; i++) {
+        a.order[i] = order.n ? wf_find_axis(&wf_op_transpose, x, order.axis[i]) : rank - 1 - i;
+        if (a.order[i] < 0) return wf_poison(x->graph);
+    }
+    return wf_apply1(&wf_op_transpose, &a, x);
 }
 
 const wf_op wf_op_transpose = {
@@ -152,13 +160,13 @@ const wf_op wf_op_transpose = {
 static bool broadcast_infer(wf_node *y)
 {
     char a[80], b[80];
-    wf_shape to = ((const wf_shape_attr *)y->attr)->shape, both;
-    resolve(y->graph, &to);
+    wf_shape both;
     y->dtype = y->in[0]->dtype;
-    y->shape = to;
-    if (wf_shape_broadcast(&y->in[0]->shape, &to, &both) && wf_shape_equal(&both, &to)) return true;
+    if (!wf_infer_shape(y, &((const wf_shape_attr *)y->attr)->shape)) return false;
+    bool fits = wf_shape_broadcast(&y->in[0]->shape, &y->shape, &both);
+    if (fits && wf_shape_equal(&both, &y->shape)) return true;
     return wf_fail(y, "%s does not broadcast to %s", text_of(y->in[0], a),
-                   wf_shape_text(&to, b, sizeof b));
+                   wf_shape_text(&y->shape, b, sizeof b));
 }
 
 static bool broadcast_view(const wf_node *y, const wf_tensor *x, wf_tensor *out)
@@ -201,7 +209,8 @@ static bool slice_infer(wf_node *y)
     y->shape = y->in[0]->shape;
     int64_t size = wf_size_now(y->graph, a->size), all = y->shape.dim[a->axis];
     y->shape.dim[a->axis] = size;
-    if (wf_is_symbol(all) || wf_is_symbol(size)) return true;
+    if (wf_is_symbol(a->start)) return wf_fail(y, "the start must be a number, not a symbol");
+    if (a->start >= 0 && (wf_is_symbol(all) || wf_is_symbol(size))) return true;
     if (a->start >= 0 && size >= 1 && a->start <= all - size) return true;
     return wf_fail(y, "%lld elements from %lld lie outside axis %d of %s", (long long)size,
                    (long long)a->start, a->axis, text_of(y->in[0], text));
@@ -235,28 +244,24 @@ wf_node *wf_slice(wf_node *x, int axis, int64_t start, int64_t size)
 {
     wf_slice_attr a;
     memset(&a, 0, sizeof a);
-    a.axis = wf_axis(&x->shape, axis);
+    a.axis = wf_find_axis(&wf_op_slice, x, axis);
     a.start = start;
     a.size = size;
-    bool ok = a.axis >= 0;
-    if (wf_is_poison(x)) return x;
-    if (!ok) {
-        wf_fail(x, "cannot be sliced along axis %d: it has %d axes", axis, x->shape.rank);
-        return wf_poison(wf_graph_of(x));
-    }
-    return wf_apply1(&wf_op_slice, &a, x);
+    return a.axis < 0 ? wf_poison(x->graph) : wf_apply1(&wf_op_slice, &a, x);
 }
 
 void wf_split(wf_node *x, int axis, int n, const int64_t sizes[], wf_node *parts[])
 {
-    int64_t at = 0, all = wf_dim(x, axis);
+    int64_t at = 0;
+    char is[80], all[80];
     for (int i = 0; i < n; i++) {
         parts[i] = wf_slice(x, axis, at, sizes[i]);
-        at += sizes[i];
+        at = wf_size_add(x->graph, at, sizes[i]);
     }
-    if (at != all && !wf_is_poison(x))
-        wf_fail(x, "cannot be split: the parts have %lld of %lld elements", (long long)at,
-                (long long)all);
+    if (at == wf_dim(x, axis)) return;
+    wf_size_text(x->graph, at, is, sizeof is);
+    wf_size_text(x->graph, wf_dim(x, axis), all, sizeof all);
+    wf_refuse(x->graph, &wf_op_slice, "the parts of a split have %s of %s elements", is, all);
 }
 
 const wf_op wf_op_slice = {
@@ -303,9 +308,7 @@ static void copy_run(const wf_call *c, int64_t lo, int64_t hi)
 
 static wf_cost copy_cost(const wf_node *y)
 {
-    wf_cost c = wf_cost_elementwise(y, 0);
-    c.units = wf_rows(&y->shape);
-    return c;
+    return wf_cost_rows(y, 0);
 }
 
 static void copy_grad(wf_node *y, wf_node *dy, wf_node *dx[])

@@ -12,7 +12,8 @@
 static bool is_mergeable(const wf_node *n)
 {
     if (n->op->traits & (WF_RANDOM | WF_EFFECT | WF_REQUEST)) return false;
-    return !(n->op->traits & WF_LEAF) || n->op == &wf_op_constant;
+    if (n->op == &wf_op_constant) return !((const wf_leaf_attr *)n->attr)->values;
+    return !(n->op->traits & WF_LEAF);
 }
 
 static uint64_t mix(uint64_t h, uint64_t x)
@@ -21,11 +22,21 @@ static uint64_t mix(uint64_t h, uint64_t x)
     return h ^ (h >> 29);
 }
 
+/* The bytes that tell attributes apart. Of a constant that is its fill: what lies between the
+ * members of its large struct is the C compiler's business. */
+static const unsigned char *attr_of(const wf_node *n, size_t *size)
+{
+    bool is_constant = n->op == &wf_op_constant;
+    *size = is_constant ? sizeof(float) : n->op->attr_size;
+    return is_constant ? (const void *)&((const wf_leaf_attr *)n->attr)->fill : n->attr;
+}
+
 static uint64_t hash_node(const wf_node *n)
 {
     uint64_t h = mix(0, (uint64_t)(uintptr_t)n->op);
-    const unsigned char *a = n->attr;
-    for (size_t i = 0; i < n->op->attr_size; i++) h = mix(h, a[i]);
+    size_t size;
+    const unsigned char *a = attr_of(n, &size);
+    for (size_t i = 0; i < size; i++) h = mix(h, a[i]);
     for (int i = 0; i < n->n_in; i++) h = mix(h, (uint64_t)n->in[i]->id + 1);
     return h;
 }
@@ -36,7 +47,9 @@ static bool is_same(const wf_node *a, const wf_node *b)
     if (!wf_shape_equal(&a->shape, &b->shape)) return false;
     for (int i = 0; i < a->n_in; i++)
         if (a->in[i] != b->in[i]) return false;
-    return a->op->attr_size == 0 || !memcmp(a->attr, b->attr, a->op->attr_size);
+    size_t size;
+    const unsigned char *p = attr_of(a, &size), *q = attr_of(b, &size);
+    return size == 0 || !memcmp(p, q, size);
 }
 
 static bool merge_equal(wf_graph *g)

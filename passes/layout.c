@@ -29,6 +29,16 @@ bool wf_layout_of(const wf_node *n, wf_tensor *t)
     return wf_layout_of(n->in[0], &x) && n->op->view(n, &x, t);
 }
 
+/* Views of views are followed so far: not deeper than a stack, and not over and over in a chain. */
+enum { MOST_VIEWS = 32 };
+
+static bool is_deep(const wf_node *n)
+{
+    int depth = 0;
+    for (; n->op->traits & WF_VIEW && depth <= MOST_VIEWS; n = n->in[0]) depth++;
+    return depth > MOST_VIEWS;
+}
+
 static bool is_plain(const wf_node *x)
 {
     wf_tensor t;
@@ -39,7 +49,7 @@ static wf_node *layout(wf_node *n)
 {
     wf_tensor t;
     bool view = n->op->traits & WF_VIEW;
-    if (view && wf_layout_of(n, &t)) return NULL;
+    if (view && !is_deep(n) && wf_layout_of(n, &t)) return NULL; /* what it views is done already */
     for (int i = 0; i < n->n_in; i++)
         if (view || (!(n->op->traits & WF_STRIDED) && !is_plain(n->in[i])))
             n->in[i] = wf_apply1(&wf_op_copy, NULL, n->in[i]);

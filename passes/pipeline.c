@@ -37,6 +37,17 @@ const wf_pass *const *const wf_pipeline[] = {inference, before_gradient, gradien
 
 enum { MAX_ROUNDS = 100 };
 
+/* Nobody who reads x looks at its type again, and an output has no reader at all. */
+static void replace(wf_node *x, wf_node *by)
+{
+    if (by->graph != x->graph)
+        wf_graph_broken(x, "its replacement belongs to another graph");
+    else if (by->dtype != x->dtype || !wf_shape_equal(&by->shape, &x->shape))
+        wf_graph_broken(x, "its replacement has another type");
+    else
+        wf_replace(x, by);
+}
+
 static bool rewrite_round(wf_graph *g, const wf_pass *p, bool *changed)
 {
     int n;
@@ -48,7 +59,8 @@ static bool rewrite_round(wf_graph *g, const wf_pass *p, bool *changed)
         g->scope = x->scope;
         wf_node *by = p->rewrite(x);
         if (!by || wf_resolve(by) == x) continue;
-        if (!wf_is_poison(by)) wf_replace(x, by);
+        if (wf_is_poison(by)) break;
+        replace(x, by);
         *changed = true;
     }
     g->scope = "";
@@ -59,13 +71,14 @@ static bool rewrite_round(wf_graph *g, const wf_pass *p, bool *changed)
 bool wf_pass_apply(wf_graph *g, const wf_pass *p)
 {
     bool changed = true;
+    g->pass = p->name;
     for (int round = 0; changed && round < MAX_ROUNDS; round++) {
         changed = false;
         if (p->rewrite && !rewrite_round(g, p, &changed)) return false;
         if (p->run && p->run(g)) changed = true;
         if (g->status != WF_OK) return false;
     }
-    return wf_verify(g, p->name);
+    return wf_verify(g);
 }
 
 static bool is_without(const char *without, const char *name)

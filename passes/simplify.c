@@ -1,7 +1,7 @@
 /*
- * Algebra that never changes a result's bits (x + 0, 1 x, double negation or reshape), constants
- * folded, sizes made numbers, sparse rows added in place: into a sum of gradients, or into the
- * table itself where plain SGD trains it.
+ * Algebra that never changes a result's bits but for the sign of a zero (x + 0, 1 x, double
+ * negation or reshape), constants folded, sizes made numbers, sparse rows added in place: into a
+ * sum of gradients, or into the table itself where plain SGD trains it.
  */
 #include "passes/passes.h"
 
@@ -12,8 +12,8 @@
 /* The value of a constant whose elements are all equal. */
 static bool is_fill(const wf_node *n, float *value)
 {
+    while (n->op == &wf_op_broadcast || n->op == &wf_op_reshape) n = n->in[0];
     const wf_leaf_attr *a = n->attr;
-    if (n->op == &wf_op_broadcast || n->op == &wf_op_reshape) return is_fill(n->in[0], value);
     if (n->op != &wf_op_constant || a->values || n->dtype != WF_F32) return false;
     *value = a->fill;
     return true;

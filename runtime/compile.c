@@ -27,7 +27,9 @@ static bool add_input(wf_program *p, wf_value *v)
     v->place = WF_IN_INPUT;
     v->input = p->n_inputs;
     size_t bytes = (size_t)wf_elements(&v->node->shape) * wf_dtype_bytes(v->node->dtype);
-    p->inputs[p->n_inputs++] = (wf_bound){.name = v->node->name, .bytes = bytes};
+    bool is_scalar = v->node->dtype == WF_F32 && bytes == sizeof(float);
+    p->inputs[p->n_inputs++] =
+        (wf_bound){.name = v->node->name, .bytes = bytes, .is_scalar = is_scalar};
     return true;
 }
 
@@ -51,6 +53,10 @@ static bool add_stored(wf_program *p, wf_value *v)
 static bool add_value(wf_program *p, wf_value *v, wf_node *n, const int *index)
 {
     *v = (wf_value){.node = n, .place = WF_IN_SLAB};
+    if (!n->op->run && !(n->op->traits & (WF_LEAF | WF_VIEW))) {
+        wf_error_set(WF_EMODEL, "%s: %s: the op has no kernel", n->scope, n->op->name);
+        return false;
+    }
     if (!wf_layout_of(n, &v->tensor)) {
         wf_error_set(WF_EMODEL, "%s: %s: the view has no layout", n->scope, n->op->name);
         return false;

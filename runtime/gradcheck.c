@@ -33,6 +33,11 @@ static float normal(struct check *c)
     return wf_random_normal(c->seed, 0, c->drawn++);
 }
 
+static wf_status no_memory(void)
+{
+    return wf_error_set(WF_ENOMEM, "out of memory in a gradient check");
+}
+
 static wf_node *find_loss(const wf_graph *g, const char *name)
 {
     for (int i = 0; i < g->n_outputs; i++)
@@ -76,7 +81,7 @@ static wf_status bind_input(struct check *c, const wf_bound *b)
     if (!given && x->dtype != WF_F32)
         return wf_error_set(WF_EMODEL, "input \"%s\" is not float32: give its data", b->name);
     float *data = wf_aligned_alloc(bytes);
-    if (!data) return wf_error_set(WF_ENOMEM, "out of memory in a gradient check");
+    if (!data) return no_memory();
     c->own[c->n_own++] = data;
     if (given) memcpy(data, given->data, bytes);
     for (size_t k = 0; k < bytes / sizeof *data && !given; k++) data[k] = normal(c);
@@ -142,7 +147,7 @@ static wf_status check_all(struct check *c)
         float *x = wf_aligned_alloc((size_t)n * 4), *d = wf_aligned_alloc((size_t)n * 4);
         int64_t directions = DIRECTIONS + (n <= FEW ? n : 0);
         for (int64_t k = 0; k < directions && s == WF_OK; k++)
-            s = x && d ? compare(c, i, k, x, d, n) : WF_ENOMEM;
+            s = x && d ? compare(c, i, k, x, d, n) : no_memory();
         free(x);
         free(d);
     }
@@ -153,7 +158,7 @@ static wf_status prepare(struct check *c, const wf_graph *g, wf_runtime *rt,
                          const wf_gradcheck_options *o)
 {
     c->g = wf_graph_copy(g, o->sizes);
-    if (!c->g) return WF_EMODEL;
+    if (!c->g) return wf_error_status();
     for (const wf_input_data *d = o->inputs; d && d->name; d++) {
         const wf_node *x = wf_graph_find(c->g, d->name);
         if (!x || x->op != &wf_op_input)
@@ -162,7 +167,7 @@ static wf_status prepare(struct check *c, const wf_graph *g, wf_runtime *rt,
     wf_node *loss = find_loss(c->g, c->loss);
     if (!loss) return wf_error_set(WF_EMODEL, "there is no output \"%s\"", c->loss);
     while (c->g->n_effects > 0) wf_remove_effect(c->g->effects[0]);
-    if (!find_leaves(c, loss)) return wf_error_set(WF_ENOMEM, "out of memory in a gradient check");
+    if (!find_leaves(c, loss)) return no_memory();
     for (int i = 0; i < c->n; i++) {
         char name[32];
         snprintf(name, sizeof name, "gradcheck%d", i);

@@ -44,8 +44,8 @@ wf_status wf_set(wf_program *p, const char *input, float value)
 {
     wf_bound *b = find_input(p, input);
     if (!b) return wf_error_set(WF_EMODEL, "the program has no input \"%s\"", input);
-    if (b->bytes != sizeof value)
-        return wf_error_set(WF_EMODEL, "input \"%s\" is not a scalar but takes %zu bytes", input,
+    if (!b->is_scalar)
+        return wf_error_set(WF_EMODEL, "input \"%s\" is not one float32 but takes %zu bytes", input,
                             b->bytes);
     b->scalar = value;
     if (b->data != &b->scalar) p->is_stale = true;

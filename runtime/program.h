@@ -32,7 +32,8 @@ typedef struct wf_bound {
     const char *name;
     const void *data;
     size_t bytes;
-    float scalar; /* what wf_set copies to */
+    bool is_scalar; /* one float32 */
+    float scalar;   /* what wf_set copies to */
 } wf_bound;
 
 struct wf_program {

@@ -14,8 +14,14 @@ struct edge { /* reader must run before writer */
     int next;
 };
 
+struct frame { /* a node that waits for others, and which of them come next */
+    wf_node *node;
+    int input, edge;
+};
+
 struct schedule {
     wf_graph *g;
+    struct frame *stack; /* graphs are deeper than a thread's stack is large */
     wf_node **order;
     int n;
     char *state;        /* by id: 0 new, 1 being visited, 2 placed */
@@ -69,21 +75,34 @@ static bool find_edges(struct schedule *s, wf_node **live, int n)
     return ok;
 }
 
-/* Depth of the recursion is the depth of the graph: some hundreds of thousands at most would need
- * an explicit stack, real models have some thousands. */
+/* The next node that must run before that of the frame, or NULL. */
+static wf_node *next_before(const struct schedule *s, struct frame *f)
+{
+    if (f->input < f->node->n_in) return f->node->in[f->input++];
+    if (f->edge < 0) return NULL;
+    const struct edge *e = &s->edges[f->edge];
+    f->edge = e->next;
+    return e->reader;
+}
+
 static void place(struct schedule *s, wf_node *n)
 {
-    if (s->state[n->id] == 2) return;
-    if (s->state[n->id] == 1) {
-        wf_graph_fail(s->g, WF_EMODEL, "%s: %s: two updates each need the other's old value",
-                      n->scope, n->op->name);
-        return;
+    struct frame *top = s->stack;
+    for (;;) {
+        if (s->state[n->id] == 1)
+            wf_graph_fail(s->g, WF_EMODEL, "%s: %s: two updates each need the other's old value",
+                          n->scope, n->op->name);
+        if (s->state[n->id] == 0) {
+            s->state[n->id] = 1;
+            *top++ = (struct frame){.node = n, .edge = s->first[n->id]};
+        }
+        if (top == s->stack) return;
+        n = next_before(s, top - 1);
+        if (n) continue;
+        n = (--top)->node;
+        s->state[n->id] = 2;
+        s->order[s->n++] = n;
     }
-    s->state[n->id] = 1;
-    for (int i = 0; i < n->n_in; i++) place(s, n->in[i]);
-    for (int e = s->first[n->id]; e >= 0; e = s->edges[e].next) place(s, s->edges[e].reader);
-    s->state[n->id] = 2;
-    s->order[s->n++] = n;
 }
 
 struct ranked {
@@ -124,17 +143,19 @@ wf_node **wf_schedule(wf_graph *g, int *n)
     wf_node **live = wf_walk(g, &live_n);
     size_t all = (size_t)g->n_nodes + 1;
     struct schedule s = {.g = g,
+                         .stack = malloc(all * sizeof(struct frame)),
                          .order = malloc(all * sizeof(wf_node *)),
                          .state = calloc(all, 1),
                          .first = malloc(all * sizeof(int))};
     struct ranked *effects = live ? rank_effects(g, live, live_n) : NULL;
     for (size_t i = 0; s.first && i < all; i++) s.first[i] = -1;
-    bool ok = effects && s.order && s.state && s.first && find_edges(&s, live, live_n);
+    bool ok = effects && s.stack && s.order && s.state && s.first && find_edges(&s, live, live_n);
     if (!ok) wf_graph_fail(g, WF_ENOMEM, "out of memory while scheduling");
     for (int i = 0; ok && i < g->n_outputs; i++) place(&s, g->outputs[i].node);
     for (int e = 0; ok && e < g->n_effects; e++) place(&s, effects[e].node);
     free(live);
     free(effects);
+    free(s.stack);
     free(s.state);
     free(s.first);
     free(s.edges);

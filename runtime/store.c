@@ -40,12 +40,6 @@ void wf_store_free(wf_store *s)
 
 /* ---- names and sizes --------------------------------------------------------------------- */
 
-const char *wf_dtype_name(wf_dtype t)
-{
-    static const char *const names[] = {"f32", "i32", "u8", "f16", "bf16"};
-    return (size_t)t < sizeof names / sizeof *names ? names[t] : "unknown";
-}
-
 static bool is_utf8(const char *text)
 {
     json_t *j = json_string(text);

@@ -45,6 +45,5 @@ bool wf_store_name_ok(const char *name);
 /* Move all of "from" into s, contents of existing tensors included, whose dtypes and shapes must
  * agree. All or nothing: WF_ENOMEM leaves s as it was. from stays good for wf_store_free alone. */
 wf_status wf_store_absorb(wf_store *s, wf_store *from);
-const char *wf_dtype_name(wf_dtype t);
 
 #endif

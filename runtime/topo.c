@@ -87,7 +87,7 @@ wf_topo *wf_topo_new(void)
     t->is_here = ok && hwloc_topology_is_thissystem(t->machine);
     if (t->is_here) restrict_to_affinity(t);
     if (!ok || !find_cores(t)) {
-        wf_error_set(WF_EIO, "the machine's topology cannot be read");
+        wf_error_set(WF_EIO, "the machine's topology cannot be read, or there is no memory for it");
         wf_topo_free(t);
         return NULL;
     }

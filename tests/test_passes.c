@@ -8,6 +8,7 @@
 
 #include "ops/ops.h"
 #include "passes/passes.h"
+#include "tests/op_trial.h"
 
 static const wf_role kernel = {.kind = WF_KERNEL};
 
@@ -164,4 +165,62 @@ Test(passes, passes_can_be_left_out_by_name)
     cr_assert(wf_optimize(g, &o));
     cr_expect_eq(wf_graph_size(g), 3);
     wf_graph_free(g);
+}
+
+/* Bytes of the plan of y, whose tensors of 32 x 32 have 4 KiB each; its numbers are those of the
+ * program without any pass. */
+static size_t planned(wf_node *(*build)(wf_node *x, wf_node *w))
+{
+    float x[32 * 32], y[2][32 * 32];
+    wf_program_stats stats = {0};
+    for (int i = 0; i < 32 * 32; i++) x[i] = (float)sin(i);
+    for (int plain = 0; plain < 2; plain++) {
+        wf_graph *g = wf_graph_new();
+        wf_node *w = wf_input(g, "w", WF_F32, WF_SHAPE(32, 32));
+        wf_output(build(wf_softmax(wf_input(g, "x", WF_F32, WF_SHAPE(32, 32))), w), "y");
+        wf_runtime *rt = op_runtime(1, "", plain ? OP_NO_PASSES : "");
+        wf_store *s = wf_store_new(0);
+        wf_program *p;
+        cr_assert_eq(wf_compile(&p, g, s, rt, NULL), WF_OK, "%s", wf_error());
+        wf_bind(p, "x", x, sizeof x);
+        wf_bind(p, "w", x, sizeof x);
+        cr_assert_eq(wf_run(p), WF_OK, "%s", wf_error());
+        memcpy(y[plain], wf_read(p, "y", NULL), sizeof *y);
+        if (!plain) stats = wf_program_get_stats(p);
+        wf_program_free(p);
+        wf_store_free(s);
+        wf_runtime_free(rt);
+        wf_graph_free(g);
+    }
+    cr_expect_lt(op_differs(WF_F32, 32 * 32, y[0], y[1], 1e-5), 0);
+    return stats.plan_bytes / 4096; /* whole tensors; a product's work is less than one */
+}
+
+static wf_node *norm_of_linear(wf_node *x, wf_node *w)
+{
+    return wf_rms_norm(wf_tanh(wf_matmul(x, w)), 0.1f); /* in place of the product, x is dead */
+}
+
+static wf_node *residual(wf_node *x, wf_node *w)
+{
+    return wf_add(wf_tanh(wf_matmul(x, w)), x); /* x is read on while the product is written */
+}
+
+static wf_node *two_layers(wf_node *x, wf_node *w)
+{
+    return wf_relu(wf_matmul(residual(residual(x, w), w), w));
+}
+
+static wf_node *both_are_needed(wf_node *x, wf_node *w)
+{
+    wf_node *y = wf_neg(wf_matmul(x, w));
+    return wf_add(wf_rms_norm(y, 0.1f), wf_cumsum(y, 0)); /* y lives while its norm is made */
+}
+
+Test(passes, memory_of_a_linear_is_planned_in_place_where_that_is_right)
+{
+    cr_expect_eq(planned(norm_of_linear), 2);
+    cr_expect_eq(planned(residual), 2);
+    cr_expect_eq(planned(two_layers), 2);
+    cr_expect_eq(planned(both_are_needed), 2);
 }

@@ -2,7 +2,7 @@
  * Random graphs of 5 to 30 nodes: the optimized program on vector kernels and two threads gives
  * what the plain one gives on reference kernels without any pass: values, gradients (now and then
  * of a gradient), and three updates of the parameters. The seed of a failure is printed;
- * RANDOM_SEED=n replays it alone.
+ * RANDOM_SEED=n replays it alone, RANDOM_GRAPHS=m with it tries the m seeds from n on.
  */
 #include <criterion/criterion.h>
 
@@ -62,7 +62,15 @@ static wf_shape random_shape(draw *d)
 
 static wf_node *unary(draw *d, wf_node *x)
 {
-    switch (next(d, 16)) {
+    switch (next(d, 20)) {
+    case 15:
+        return wf_mul(wf_abs(x), wf_sign(wf_shift(x, 0.1f)));
+    case 16:
+        return wf_clamp(x, -0.7f, 0.9f);
+    case 17:
+        return wf_add(x, wf_stop_gradient(wf_tanh(x)));
+    case 18:
+        return wf_mul(x, wf_uniform(d->g, wf_shape_of(x)));
     case 0:
         return wf_tanh(x);
     case 1:
@@ -128,7 +136,13 @@ static wf_node *partner(draw *d, wf_node *a)
 static wf_node *binary(draw *d, wf_node *a)
 {
     wf_node *b = partner(d, a);
-    switch (next(d, 7)) {
+    switch (next(d, 10)) {
+    case 6:
+        return wf_max(wf_shift(a, 0.01f), b);
+    case 7:
+        return wf_min(a, wf_scale(b, 1.1f));
+    case 8:
+        return wf_pow(wf_shift(wf_softplus(a), 0.5f), wf_tanh(b));
     case 0:
         return wf_add(a, b);
     case 1:
@@ -152,7 +166,9 @@ static wf_node *reduction(draw *d, wf_node *x)
     for (int i = 0; i < wf_rank(x); i++)
         if (next(d, 2)) axes.axis[axes.n++] = next(d, 2) ? i : i - wf_rank(x);
     bool keep = next(d, 2);
-    switch (next(d, 4)) {
+    switch (next(d, 5)) {
+    case 3:
+        return wf_max_over(x, axes, keep);
     case 0:
         return wf_scale(wf_sum(x, axes, keep), 0.2f);
     case 1:
@@ -209,7 +225,14 @@ static wf_node *view(draw *d, wf_node *x)
 {
     wf_shape s = wf_shape_of(x), wide = s;
     int axis = s.rank ? next(d, s.rank) : 0;
-    switch (s.rank ? next(d, 5) : 3) {
+    switch (s.rank ? next(d, 6) : 3) {
+    case 4: { /* the two halves trade places */
+        wf_node *part[2];
+        int64_t left = s.dim[axis] / 2;
+        if (left == 0) return wf_neg(x);
+        wf_split(x, axis, 2, (int64_t[]){left, s.dim[axis] - left}, part);
+        return wf_concat(2, (wf_node *[]){part[1], part[0]}, axis);
+    }
     case 0:
         return shuffled(d, x);
     case 1:
@@ -259,7 +282,14 @@ static wf_node *by_integers(draw *d, wf_node *x)
     if (s.rank < 2 || s.dim[0] == 1) return unary(d, x);
     rows.rank--;
     int64_t n = s.dim[s.rank - 2];
-    switch (next(d, 4)) {
+    switch (next(d, 6)) {
+    case 3:
+        return wf_mul(x, wf_cast(wf_reshape(wf_iota(d->g, n), WF_SHAPE(n, 1)), WF_F32));
+    case 4: {
+        wf_node *lengths = wf_constants_i32(d->g, WF_SHAPE(1), ids + 1);
+        wf_node *span = wf_reshape(wf_span_padded(lengths, n, true), WF_SHAPE(n, 2));
+        return wf_div(x, wf_span_length(span, 1));
+    }
     case 0:
         if (elements(x) / s.dim[0] * 6 > LARGEST || s.rank > 4) return wf_neg(x);
         return wf_gather(x, wf_constants_i32(d->g, WF_SHAPE(2, 3), ids));
@@ -306,6 +336,31 @@ static wf_node *grow(draw *d)
 
 /* ---- a whole model ---- */
 
+/* Two tensors besides the loss that are stored anew from each other's old values. */
+static void add_trade(draw *d)
+{
+    wf_role role = {.kind = WF_CUSTOM, .rate = 1};
+    wf_init init = {.kind = WF_INIT_NORMAL, .a = 0.6f};
+    wf_node *s = wf_param(d->g, "s", WF_SHAPE(4, 6), role, init);
+    wf_node *t = wf_param(d->g, "t", WF_SHAPE(4, 6), role, init);
+    wf_node *turned = wf_reshape(wf_transpose(s, WF_ALL), WF_SHAPE(4, 6));
+    wf_node *y = next(d, 2) ? t : wf_lerp(t, d->node[0], 0.3f);
+    wf_assign(s, next(d, 2) ? y : wf_tanh(y));
+    switch (next(d, 4)) {
+    case 0:
+        wf_assign(t, wf_slice(s, 0, 0, 4));
+        break;
+    case 1:
+        wf_assign(t, wf_add(turned, t));
+        break;
+    case 2:
+        wf_assign(t, wf_add(wf_broadcast(wf_slice(s, 0, next(d, 4), 1), WF_SHAPE(4, 6)), y));
+        break;
+    default:
+        wf_assign(t, wf_scale(wf_matmul(wf_matmul_t(s, t), s), 0.1f));
+    }
+}
+
 static wf_node *loss_of(draw *d)
 {
     wf_node *loss = wf_constant(d->g, 0);
@@ -315,7 +370,9 @@ static wf_node *loss_of(draw *d)
     for (int i = 0; i < d->n_leaves; i++) /* so that each has a gradient */
         loss = wf_add(loss, wf_scale(wf_mean(wf_square(d->leaf[i]), WF_ALL, false), 0.1f));
     if (next(d, 4)) return loss;
-    wf_node *slope = wf_gradient(loss, d->leaf[next(d, d->n_leaves)]);
+    wf_node *by = next(d, 2) ? d->leaf[next(d, d->n_leaves)] : any(d); /* or one in the middle */
+    loss = wf_add(loss, wf_mean(wf_tanh(by), WF_ALL, false));
+    wf_node *slope = wf_gradient(loss, by);
     return wf_add(loss, wf_mean(wf_square(slope), WF_ALL, false));
 }
 
@@ -341,6 +398,7 @@ static void declare(draw *d, uint32_t seed)
         snprintf(name, sizeof name, "d%d", i);
         wf_output(wf_gradient(loss, d->leaf[i]), name);
     }
+    if (next(d, 2)) add_trade(d);
     wf_minimize_options o = {.clip_norm = next(d, 2) ? 0 : 0.5f};
     if (next(d, 2))
         wf_minimize(loss, &wf_adamw, &adamw, &o);
@@ -420,17 +478,24 @@ static void compare(const result *a, const result *b, const draw *d, uint32_t se
     }
 }
 
+/* A number from the environment. */
+static uint32_t number(const char *name, uint32_t otherwise)
+{
+    const char *text = getenv(name);
+    return text ? (uint32_t)strtoul(text, NULL, 10) : otherwise;
+}
+
 Test(random_graphs, the_optimized_program_gives_what_the_plain_one_gives, .timeout = 150)
 {
     float x[24];
-    const char *replay = getenv("RANDOM_SEED");
     wf_runtime *fast = op_runtime(2, "", ""), *slow = op_runtime(1, "ref", OP_NO_PASSES);
     cr_assert(fast && slow, "%s", wf_error());
     for (int i = 0; i < 24; i++) x[i] = (float)sin(1.3 * i);
-    for (uint32_t seed = 1; seed <= GRAPHS; seed++) {
+    uint32_t first = number("RANDOM_SEED", 1);
+    uint32_t graphs = number("RANDOM_GRAPHS", getenv("RANDOM_SEED") ? 1 : GRAPHS);
+    for (uint32_t seed = first; seed < first + graphs; seed++) {
         draw d;
         result a, b;
-        if (replay) seed = (uint32_t)strtoul(replay, NULL, 10);
         declare(&d, seed);
         bool ok = train(&a, &d, fast, x);
         cr_expect(ok, "RANDOM_SEED=%u: %s", seed, wf_error());
@@ -440,7 +505,6 @@ Test(random_graphs, the_optimized_program_gives_what_the_plain_one_gives, .timeo
         result_free(&a);
         result_free(&b);
         wf_graph_free(d.g);
-        if (replay) break;
     }
     wf_runtime_free(fast);
     wf_runtime_free(slow);

@@ -118,11 +118,12 @@ Test(shapes, views)
     wf_node *parts[2];
     expect(wf_reshape(F(2, 3), WF_SHAPE(4, 2)), "reshape", "[2,3] to [4,2]");
     expect(wf_reshape(F(2, 3), WF_SHAPE(-1, 4)), "reshape", "[2,3]");
-    expect(wf_reshape(F(2, 3), WF_SHAPE(-1, -1)), "reshape", "[-6,-1]");
+    expect(wf_reshape(F(2, 3), WF_SHAPE(-1, -1)), "reshape",
+           "more than one size is open, [2,3] to [-1,-1]");
     expect(wf_reshape(F(2, 3), WF_SHAPE(-1, 0)), "reshape", "[2,3]");
     expect(wf_reshape(F(2, 3), WF_SHAPE(-2, -3)), "reshape", "[-2,-3]");
-    expect(wf_transpose(F(2, 3), WF_AXES(0, 0)), "transpose", "2 axes");
-    expect(wf_transpose(F(2, 3), WF_AXES(0, 2)), "transpose", "2 axes");
+    expect(wf_transpose(F(2, 3), WF_AXES(0, 0)), "transpose", "each axis of [2,3]");
+    expect(wf_transpose(F(2, 3), WF_AXES(0, 2)), "transpose", "no axis 2 in [2,3]");
     expect(wf_transpose(F(2, 3, 4), WF_AXES(1, 0)), "transpose", "axes");
     expect(wf_broadcast(F(2, 3), WF_SHAPE(2, 4)), "broadcast", "[2,3] does not broadcast to [2,4]");
     expect(wf_broadcast(F(2, 3), WF_SHAPE(3)), "broadcast", "[2,3] does not broadcast to [3]");
@@ -131,7 +132,7 @@ Test(shapes, views)
     expect(wf_slice(F(2, 3), 1, INT64_MAX, 2), "slice", "[2,3]");
     expect(wf_slice(F(2, 3), 1, 1, INT64_MAX), "slice", "[2,3]");
     expect(wf_slice(F(2, 3), 0, 1, 0), "slice", "0 elements");
-    expect(wf_slice(F(2, 3), 2, 0, 1), "f2, 3", "axis 2");
+    expect(wf_slice(F(2, 3), 2, 0, 1), "slice", "axis 2");
     wf_split(F(2, 3), 1, 2, sizes, parts);
     expect(parts[1], "slice", "[2,3]");
     sizes[1] = 1;
@@ -145,14 +146,14 @@ Test(shapes, joins)
     expect(wf_concat(2, (wf_node *[]){F(2, 3), F(2)}, 0), "concat", "[2,3] and [2]");
     expect(wf_concat(2, (wf_node *[]){F(2), F(2, 3)}, 0), "concat", "[2] and [2,3]");
     expect(wf_concat(2, (wf_node *[]){F(2, 3), I(2, 3)}, 0), "concat", "[2,3]");
-    expect(wf_concat(2, (wf_node *[]){F(2, 3), F(2, 3)}, 2), "f2, 3", "axis 2");
+    expect(wf_concat(2, (wf_node *[]){F(2, 3), F(2, 3)}, 2), "concat", "axis 2");
     expect(wf_gather(F(5, 3), F(2)), "gather", "int32");
     expect(wf_gather(I(5, 3), I(2)), "gather", "float32");
     expect(wf_gather(wf_constant(g, 1), I(2)), "gather", "axis");
     expect(wf_gather(F(1, 1, 1, 1), I(1, 1, 1, 1)), "gather", "too many axes");
     expect(wf_one_hot(F(2), 3), "one_hot", "int32");
     expect(wf_one_hot(I(1, 1, 1, 1, 1, 1), 3), "one_hot", "too many axes");
-    expect(wf_extent(F(2, 3), 2), "f2, 3", "axis 2");
+    expect(wf_extent(F(2, 3), 2), "extent", "axis 2");
 }
 
 Test(shapes, sequences_and_losses)
@@ -179,7 +180,8 @@ Test(shapes, sequences_and_losses)
 Test(shapes, names)
 {
     wf_param(g, "w", WF_SHAPE(2, 3), kernel, zeros);
-    expect(wf_param(g, "w", WF_SHAPE(3, 2), kernel, zeros), "layer/w", "[2,3] and [3,2]");
+    expect(wf_param(g, "w", WF_SHAPE(3, 2), kernel, zeros), "layer/w",
+           "as f32 [2,3] and as param f32 [3,2]");
     wf_input(g, "x", WF_F32, WF_SHAPE(2));
     expect(wf_input(g, "x", WF_I32, WF_SHAPE(2)), "layer/x", "declared twice");
     wf_input(g, "x", WF_F32, WF_SHAPE(2));
@@ -277,7 +279,7 @@ Test(shapes, optimizers)
     wf_minimize(loss_of_w(), &wf_sgd, NULL, &(wf_minimize_options){.clip_norm = -1});
     expect(NULL, "minimize", "clip_norm");
     wf_minimize(wf_param(g, "w", WF_SHAPE(2), kernel, zeros), &wf_sgd, NULL, NULL);
-    expect(NULL, "minimize", "one value");
+    expect(NULL, "minimize", "one float32 value");
     wf_input(g, "rate", WF_F32, WF_SHAPE(2));
     wf_minimize(loss_of_w(), &wf_sgd, NULL, &(wf_minimize_options){.lr_name = "rate"});
     expect(NULL, "rate", "[2]");
@@ -387,7 +389,9 @@ Test(shapes, what_is_bound_and_read_is_checked)
     wf_store *s = wf_store_new(0);
     wf_program *p;
     float x[6] = {1, 2, 3, 4, 5, 6};
+    int32_t three = 3;
     wf_output(wf_sum(wf_mul(F(6), wf_input(g, "factor", WF_F32, WF_SCALAR)), WF_ALL, false), "y");
+    wf_output(wf_input(g, "count", WF_I32, WF_SCALAR), "count");
     cr_assert_eq(wf_compile(&p, g, s, rt, NULL), WF_OK, "%s", wf_error());
     expect_error(wf_run(p), WF_EUNBOUND, "net/layer/", "not bound");
     expect_error(wf_bind(p, "net/layer/f6", x, 20), WF_EMODEL, "\"net/layer/f6\"",
@@ -395,11 +399,14 @@ Test(shapes, what_is_bound_and_read_is_checked)
     expect_error(wf_bind(p, "f6", x, 24), WF_EMODEL, "\"f6\"", "no input");
     expect_error(wf_set(p, "lr", 1), WF_EMODEL, "\"lr\"", "no input");
     expect_error(wf_set(p, "net/layer/f6", 1), WF_EMODEL, "\"net/layer/f6\"", "24 bytes");
+    expect_error(wf_set(p, "net/layer/count", 1), WF_EMODEL, "\"net/layer/count\"", "one float32");
+    cr_expect_eq(wf_bind(p, "net/layer/count", &three, sizeof three), WF_OK);
     cr_expect_eq(wf_set(p, "net/layer/factor", 2), WF_OK);
     expect_error(wf_run(p), WF_EUNBOUND, "net/layer/f6", "not bound");
     cr_expect_eq(wf_bind(p, "net/layer/f6", x, sizeof x), WF_OK);
     cr_expect_eq(wf_run(p), WF_OK);
     cr_expect_eq(wf_scalar(p, "y"), 42);
+    cr_expect_eq(wf_scalar(p, "count"), 3);
     cr_expect_null(wf_read(p, "z", NULL));
     cr_expect(isnan(wf_scalar(p, "z")));
     wf_program_free(p);
