@@ -24,15 +24,16 @@ enum phase { PREPARE, TILES, PANELS };
 
 typedef struct work {
     wf_gau_plan plan;
-    float *queries, *keys, *tiles;
+    wf_gau_turned turned;
+    float *tiles;
 } work;
 
 static int64_t place(work *w, const wf_gau_shape *g, void *memory)
 {
     int64_t at = 0, f = (int64_t)sizeof(float);
     wf_gau_plan_place(&w->plan, g, memory, &at);
-    w->queries = wf_gau_take(memory, &at, g->all_padded * g->s * f);
-    w->keys = wf_gau_take(memory, &at, g->all_padded * g->s * f);
+    w->turned.queries = wf_gau_take(memory, &at, g->all_padded * g->s * f);
+    w->turned.keys = wf_gau_take(memory, &at, g->all_padded * g->s * f);
     w->tiles = wf_gau_take(memory, &at, wf_gau_tile_floats(g) * f);
     return at;
 }
@@ -69,9 +70,10 @@ static void panel(const wf_call *c, const wf_gau_shape *g, const work *w, int64_
     int64_t at = unit % g->panels * B, cols = wf_min_i64(B, g->e - at);
     float *y = c->scratch, *values = y + B * B;
     int64_t step = (k.to - k.from) * STRIP;
-    for (int64_t i = 0; i < cols; i += STRIP)
-        wf_gau_panel(c, g, s, k.from, k.to, a->v + at + i, wf_min_i64(STRIP, cols - i),
-                     values + i / STRIP * step, STRIP);
+    for (int64_t i = 0; i < cols; i += STRIP) {
+        wf_gau_part part = {s, k.from, k.to, a->v + at + i, wf_min_i64(STRIP, cols - i)};
+        wf_gau_part_silu(c, g, &part, values + i / STRIP * step, STRIP);
+    }
     for (int64_t n = k.first; n < k.last; n++) {
         const wf_gau_block *b = &w->plan.blocks[n];
         read_values(b, w->tiles + b->tile, values + (b->from - k.from) * STRIP, step, cols, y);
@@ -89,15 +91,15 @@ static void tile(const wf_call *c, const wf_gau_shape *g, const work *w, int64_t
 {
     const wf_gau_block *b = &w->plan.blocks[n];
     int64_t keys = b->to - b->from;
-    float *x = c->scratch;
-    wf_gau_weigh(c, g, b, w->queries, w->keys, x, x, x + b->height * keys);
+    float *x = (float *)c->scratch + wf_gau_tile_scratch(g);
+    wf_gau_weigh(c, g, b, &w->turned, x, x);
     wf_vec_get()->transpose(keys, b->height, w->tiles + b->tile, keys, x, b->height);
 }
 
 static void prepare(const wf_call *c, const wf_gau_shape *g, const work *w, int64_t n)
 {
     const wf_gau_block *b = &w->plan.blocks[n];
-    wf_gau_turn_block(c, g, b, w->queries + b->at * g->s, w->keys + b->at * g->s, c->scratch);
+    wf_gau_turn_block(c, g, b, &w->turned);
 }
 
 static int64_t gau_units(const wf_call *c, int number)

@@ -47,8 +47,8 @@ static int64_t place(wf_gau_work *w, const wf_gau_shape *g, const wf_gau_attr *a
     int64_t at = 0, f = (int64_t)sizeof(float), tiles = wf_gau_tile_floats(g);
     bool two = a->rate > 0 || a->kind == WF_GAU_KIND_RELU2;
     wf_gau_plan_place(&w->plan, g, memory, &at);
-    w->queries = wf_gau_take(memory, &at, g->all_padded * g->s * f);
-    w->keys = wf_gau_take(memory, &at, g->all_padded * g->s * f);
+    w->turned.queries = wf_gau_take(memory, &at, g->all_padded * g->s * f);
+    w->turned.keys = wf_gau_take(memory, &at, g->all_padded * g->s * f);
     w->dk = wf_gau_take(memory, &at, g->all_padded * g->s * f);
     w->dy = has_ranges(g) ? wf_gau_take(memory, &at, g->rows * g->e * f) : NULL;
     w->kept = wf_gau_take(memory, &at, tiles * f);
@@ -112,7 +112,7 @@ static void prepare(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *
 {
     const wf_gau_block *b = &w->plan.blocks[n];
     int64_t at = b->at * g->s;
-    wf_gau_turn_block(c, g, b, w->queries + at, w->keys + at, c->scratch);
+    wf_gau_turn_block(c, g, b, &w->turned);
     memset(w->dk + at, 0, (size_t)(b->height * g->s) * sizeof *w->dk);
     for (int64_t i = 0; i < b->n && ranges_of(b->segment) > 1; i++)
         gate(c, g, b->row + i, 0, g->e, w->dy + (b->row + i) * g->e);
@@ -189,7 +189,8 @@ static void run_panel(panel *p, int64_t number)
     const wf_gau_segment *s = p->s;
     p->at = number * B;
     p->cols = wf_min_i64(B, p->g->e - p->at);
-    wf_gau_panel(p->c, p->g, s, p->k.from, p->k.to, a->v + p->at, p->cols, p->v, B);
+    wf_gau_part part = {s, p->k.from, p->k.to, a->v + p->at, p->cols};
+    wf_gau_part_silu(p->c, p->g, &part, p->v, B);
     if (p->k.first == s->block)
         memset(p->dv, 0, (size_t)((p->k.to - p->k.from) * B) * sizeof *p->dv);
     else
@@ -269,8 +270,7 @@ static void run_unit(const wf_call *c, const wf_gau_shape *g, const wf_gau_work 
         prepare(c, g, w, i);
         break;
     case TILES:
-        wf_gau_weigh(c, g, b, w->queries, w->keys, w->kept + b->tile, w->seen + b->tile,
-                     c->scratch);
+        wf_gau_weigh(c, g, b, &w->turned, w->kept + b->tile, w->seen + b->tile);
         break;
     case PANELS:
         panels(c, g, w, i);

@@ -7,10 +7,11 @@
 /* Everything in work. [padded] rows are those of all items, padded. */
 typedef struct wf_gau_work {
     wf_gau_plan plan;
-    float *queries, *keys, *dk; /* [padded][s]: f q, k, gradient of k */
-    float *dy;                  /* [rows][e], for segments that are taken in ranges of keys */
-    float *kept, *seen;         /* tiles of the wave: see wf_gau_weigh; seen may be kept */
-    float *parts;               /* sums of dA over groups of panels, ... */
+    wf_gau_turned turned;
+    float *dk;          /* [padded][s]: gradient of k */
+    float *dy;          /* [rows][e], for segments that are taken in ranges of keys */
+    float *kept, *seen; /* tiles of the wave: see wf_gau_weigh; seen may be kept */
+    float *parts;       /* sums of dA over groups of panels, ... */
     int64_t part_floats;
     int64_t groups, ranges; /* ... as many as this wave has; ranges of a segment's keys */
 } wf_gau_work;

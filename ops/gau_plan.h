@@ -74,25 +74,33 @@ static inline const wf_gau_segment *wf_gau_wave_segment(const wf_gau_plan *p, in
     return p->blocks[p->now->first].segment + i;
 }
 
-/* ---- tiles (gau_tile.c) ---- */
+/* ---- tiles (gau_tile.c): they use the first wf_gau_tile_scratch floats of c->scratch ---- */
 
-/* Queries f q and keys k of a block, rotated, into padded rows [height][s]; temp: s floats. */
-void wf_gau_turn_block(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b,
-                       float *queries, float *keys, float *temp);
-
-/* The tile of a block. x becomes what the backward pass needs (weights before dropout; relu2:
- * max(S, 0)), y the weights after dropout; y may be x. All floats of scratch: wf_gau_tile_scratch.
- */
-void wf_gau_weigh(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b,
-                  const float *queries, const float *keys, float *x, float *y, float *scratch);
-/* Multiply by the factors of dropout. */
-void wf_gau_drop(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b, float *x,
-                 float *scratch);
 int64_t wf_gau_tile_scratch(const wf_gau_shape *g);
 
-/* SiLU of columns from..from+cols-1 of P, padded rows lo..hi-1 of a segment: [hi - lo][ld]. */
-void wf_gau_panel(const wf_call *c, const wf_gau_shape *g, const wf_gau_segment *s, int64_t lo,
-                  int64_t hi, int64_t from, int64_t cols, float *y, int64_t ld);
+typedef struct wf_gau_turned {
+    float *queries, *keys; /* [padded rows][s]: f q and k, rotated */
+} wf_gau_turned;
+
+void wf_gau_turn_block(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b,
+                       const wf_gau_turned *t);
+
+/* The tile of a block. x becomes what the backward pass needs (weights before dropout; relu2:
+ * max(S, 0)), y the weights after dropout; y may be x. */
+void wf_gau_weigh(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b,
+                  const wf_gau_turned *t, float *x, float *y);
+/* Multiply by the factors of dropout. */
+void wf_gau_drop(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b, float *x);
+
+/* Padded rows lo..hi-1 of a segment, columns from..from+cols-1 of P. */
+typedef struct wf_gau_part {
+    const wf_gau_segment *segment;
+    int64_t lo, hi, from, cols;
+} wf_gau_part;
+
+/* SiLU of it, rows ld apart. */
+void wf_gau_part_silu(const wf_call *c, const wf_gau_shape *g, const wf_gau_part *p, float *y,
+                      int64_t ld);
 
 /* A panel's rows lie far apart, where no hardware prefetches: a few rows ahead are asked for. */
 static inline void wf_gau_ask(const float *row, int64_t step, int64_t cols)

@@ -45,7 +45,7 @@ static void score_gradients(const wf_call *c, const wf_gau_shape *g, const wf_ga
     float *dx = w->parts + b->tile, *column = c->scratch;
     const float *x = w->kept + b->tile;
     for (int64_t i = 1; i < w->groups; i++) wf_vec_get()->add(keys * n, dx, dx, dx + i * used);
-    if (a->rate > 0) wf_gau_drop(c, g, b, dx, c->scratch);
+    if (a->rate > 0) wf_gau_drop(c, g, b, dx);
     if (a->kind == WF_GAU_KIND_SOFTMAX) {
         softmax_grad(keys, n, x, dx, column);
         return;
@@ -69,7 +69,7 @@ static void query_gradients(const wf_call *c, const wf_gau_shape *g, const wf_ga
                                              .ldc = g->s,
                                              .trans_a = true});
     if (keys)
-        wf_gemm_run(&m, w->parts + b->tile, w->keys + b->from * g->s, dq, 1);
+        wf_gemm_run(&m, w->parts + b->tile, w->turned.keys + b->from * g->s, dq, 1);
     else
         memset(dq, 0, (size_t)(b->height * g->s) * sizeof *dq);
     for (int64_t i = 0; i < b->n; i++) {
@@ -104,6 +104,6 @@ void wf_gau_keys_run(const wf_gau_shape *g, const wf_gau_work *w, const wf_gau_b
                                                  .ldc = g->s,
                                                  .accumulate = true});
         const float *ds = w->parts + b->tile + (from - b->from) * b->height;
-        wf_gemm_run(&m, ds, w->queries + b->at * g->s, w->dk + from * g->s, 1);
+        wf_gemm_run(&m, ds, w->turned.queries + b->at * g->s, w->dk + from * g->s, 1);
     }
 }

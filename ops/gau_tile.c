@@ -22,9 +22,10 @@ static void turn(const wf_gau_attr *a, const float *p_row, const float *gamma, c
 }
 
 void wf_gau_turn_block(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b,
-                       float *queries, float *keys, float *temp)
+                       const wf_gau_turned *t)
 {
     const wf_gau_attr *a = c->attr;
+    float *queries = t->queries + b->at * g->s, *keys = t->keys + b->at * g->s, *temp = c->scratch;
     for (int64_t i = 0; i < b->n; i++) {
         int64_t row = b->row + i;
         const float *p = (const float *)c->in[0].data + row * g->width;
@@ -38,17 +39,18 @@ void wf_gau_turn_block(const wf_call *c, const wf_gau_shape *g, const wf_gau_blo
     memset(keys + b->n * g->s, 0, rest);
 }
 
-void wf_gau_panel(const wf_call *c, const wf_gau_shape *g, const wf_gau_segment *s, int64_t lo,
-                  int64_t hi, int64_t from, int64_t cols, float *y, int64_t ld)
+void wf_gau_part_silu(const wf_call *c, const wf_gau_shape *g, const wf_gau_part *p, float *y,
+                      int64_t ld)
 {
     const wf_vec *v = wf_vec_get();
-    int64_t end = wf_min_i64(hi, s->at + s->n);
-    const float *p = (const float *)c->in[0].data + (s->row + lo - s->at) * g->width + from;
-    for (int64_t i = 0; i < end - lo; i++, p += g->width) {
-        wf_gau_ask(p, g->width, cols);
-        v->silu(cols, y + i * ld, p);
+    const wf_gau_segment *s = p->segment;
+    int64_t end = wf_min_i64(p->hi, s->at + s->n);
+    const float *x = (const float *)c->in[0].data + (s->row + p->lo - s->at) * g->width + p->from;
+    for (int64_t i = p->lo; i < end; i++, x += g->width, y += ld) {
+        wf_gau_ask(x, g->width, p->cols);
+        v->silu(p->cols, y, x);
     }
-    if (hi > end) memset(y + (end - lo) * ld, 0, (size_t)((hi - end) * ld) * sizeof *y);
+    if (p->hi > end) memset(y, 0, (size_t)((p->hi - end) * ld) * sizeof *y);
 }
 
 /* ---- weights ---- */
@@ -119,14 +121,13 @@ static void relu2(const tile *t, float *x, float *y, float *scratch)
     for (int64_t j = 0; j < t->keys; j++) v->mul(n, y + j * n, y + j * n, scratch);
 }
 
-void wf_gau_drop(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b, float *x,
-                 float *scratch)
+void wf_gau_drop(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b, float *x)
 {
     const wf_gau_attr *a = c->attr;
     const wf_vec *v = wf_vec_get();
     const tile t = {c, g, b, b->to - b->from, b->height};
     uint64_t stream = wf_random_stream(a->salt, c->step);
-    float *rows = scratch, *mask = scratch + B * B;
+    float *rows = c->scratch, *mask = rows + B * B;
     for (int64_t j = 0; j < t.keys; j += B) {
         int64_t n = wf_min_i64(B, t.keys - j);
         v->fill(t.rows * B, rows, 1);
@@ -139,20 +140,21 @@ void wf_gau_drop(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b,
 }
 
 void wf_gau_weigh(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b,
-                  const float *queries, const float *keys, float *x, float *y, float *scratch)
+                  const wf_gau_turned *turned, float *x, float *y)
 {
     const wf_gau_attr *a = c->attr;
     const tile t = {c, g, b, b->to - b->from, b->height};
+    float *scratch = c->scratch;
     if (t.keys == 0) return;
-    wf_vec_get()->transpose(t.rows, g->s, scratch, t.rows, queries + b->at * g->s, g->s);
+    wf_vec_get()->transpose(t.rows, g->s, scratch, t.rows, turned->queries + b->at * g->s, g->s);
     wf_gemm m = wf_gemm_get(&(wf_gemm_shape){
         .m = t.keys, .n = t.rows, .k = g->s, .lda = g->s, .ldb = t.rows, .ldc = t.rows});
-    wf_gemm_run(&m, keys + b->from * g->s, scratch, x, 1);
+    wf_gemm_run(&m, turned->keys + b->from * g->s, scratch, x, 1);
     if (a->kind == WF_GAU_KIND_RELU2) {
         relu2(&t, x, y, scratch);
     } else {
         softmax(&t, x, scratch);
         if (y != x) memcpy(y, x, (size_t)(t.keys * t.rows) * sizeof *y);
     }
-    if (a->rate > 0) wf_gau_drop(c, g, b, y, scratch);
+    if (a->rate > 0) wf_gau_drop(c, g, b, y);
 }
