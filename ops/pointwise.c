@@ -252,9 +252,13 @@ static void run_rows(const block_run *k, int64_t first, int64_t rows)
 void wf_pw_run_block(const wf_pw *p, const wf_tensor in[], const wf_shape *shape, bool reference,
                      const wf_pw_block *b, float *scratch)
 {
-    block_run k = {.p = p, .in = in, .b = b, .g.reference = reference, .room = scratch};
+    block_run k; /* large: only what is read is set */
+    k.p = p, k.in = in, k.b = b;
+    k.room = scratch;
     k.temp = scratch + (int64_t)p->n_in * WF_PW_TILE;
+    k.g.reference = reference;
     k.g.cols = wf_last(shape);
+    k.g.rank = 0;
     for (int a = 0; a + 1 < shape->rank; a++) k.g.dim[k.g.rank++] = shape->dim[a];
     for (int i = 0; i < p->n_in; i++)
         for (int a = 0; a < shape->rank && in[i].data; a++)

@@ -278,7 +278,8 @@ static void reference_block(const unit *u)
 /* The program's inputs: the product itself (no data of its own), then the node's further inputs. */
 static void run_program(const wf_call *c, const wf_pw *program, const unit *u, int64_t item)
 {
-    wf_tensor in[WF_PW_IN] = {{0}};
+    wf_tensor in[WF_PW_IN]; /* large: only what is read is set */
+    in[0].data = NULL;
     for (int i = 1; i < program->n_in; i++) in[i] = c->in[i + 1];
     wf_pw_block b = {.row = item * u->p->m + u->row,
                      .col = u->col,
