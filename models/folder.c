@@ -54,23 +54,16 @@ static void remove_half_written(const char *path, const char *const *files)
 
 bool wf_lock_folder(const char *command, const char *path, const char *const *files, int *lock)
 {
-    char *file = wf_path_join(path, ".lock");
-    *lock = file ? open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0666) : -1;
-    int error = file ? errno : ENOMEM;
-    free(file);
+    *lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (*lock < 0)
-        return error == ENOENT ||
-               wf_complain(command, "%s: cannot write here: %s", path, strerror(error));
-    if (flock(*lock, LOCK_EX | LOCK_NB) == 0) {
-        remove_half_written(path, files);
-        return true;
-    }
-    error = errno;
-    close(*lock);
-    *lock = -1;
-    return error == EWOULDBLOCK
-               ? wf_complain(command, "--out: another run is at work in %s", path)
-               : wf_complain(command, "%s: cannot be locked: %s", path, strerror(error));
+        return errno == ENOENT ||
+               wf_complain(command, "%s: cannot write here: %s", path, strerror(errno));
+    if (access(path, W_OK | X_OK) != 0)
+        return wf_complain(command, "%s: cannot write here: %s", path, strerror(errno));
+    if (flock(*lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return wf_complain(command, "--out: another run is at work in %s", path);
+    remove_half_written(path, files); /* some network folders know no lock: then without */
+    return true;
 }
 
 char *wf_path_join(const char *folder, const char *name)

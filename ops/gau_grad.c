@@ -73,8 +73,8 @@ static wf_gau_work work_of(const wf_call *c, const wf_gau_shape *g)
     int64_t segments = wf_gau_wave_segments(&w.plan);
     for (int64_t i = 0; i < segments; i++)
         w.ranges = wf_max_i64(w.ranges, ranges_of(wf_gau_wave_segment(&w.plan, i)));
-    int64_t room = w.part_floats / wf_max_i64(1, now->used);
-    w.groups = wf_min_i64(wf_ceil_div(UNITS, segments * w.ranges), wf_min_i64(room, g->panels));
+    int64_t most = wf_min_i64(GROUPS, w.part_floats / wf_max_i64(1, now->used));
+    w.groups = wf_min_i64(wf_ceil_div(UNITS, segments * w.ranges), wf_min_i64(most, g->panels));
     return w;
 }
 

@@ -39,7 +39,8 @@ wf_gau_row wf_gau_row_of(const wf_gau_shape *g, const wf_gau_attr *a, const int3
 {
     wf_gau_row r = {.from = wf_max_i64(span[2 * i], 0), .to = wf_min_i64(span[2 * i + 1], g->n)};
     if (r.to < r.from) r.to = r.from;
-    float length = fmaxf((float)(r.to - r.from), a->min_len);
+    /* as span_length counts, which knows no end of keys */
+    float length = fmaxf((float)((int64_t)span[2 * i + 1] - span[2 * i]), a->min_len);
     r.factor = a->scale;
     if (a->log_scale != 0) r.factor *= a->log_scale * logf(length);
     r.inverse = 1 / length;

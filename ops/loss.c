@@ -96,7 +96,7 @@ static void group_rows(const wf_call *c, int64_t first, int64_t rows, int64_t n)
     find_group(&k, rows, n, x);
     wf_vec_get()->log(rows, k.sum, k.sum);
     for (int64_t r = 0; r < rows; r++)
-        y[r] = counts(c, first + r, n) ? k.top[r] + k.sum[r] - x[r * n + label[r]] : 0;
+        y[r] = counts(c, first + r, n) ? k.top[r] - x[r * n + label[r]] + k.sum[r] : 0;
 }
 
 static void group_grad(const wf_call *c, int64_t first, int64_t rows, int64_t n)

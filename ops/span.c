@@ -239,7 +239,7 @@ static void length_run(const wf_call *c, int64_t lo, int64_t hi)
     const wf_span_attr *a = c->attr;
     const int32_t *s = c->in[0].data;
     for (int64_t i = lo; i < hi; i++) {
-        float n = (float)(s[2 * i + 1] - s[2 * i]);
+        float n = (float)((int64_t)s[2 * i + 1] - s[2 * i]);
         ((float *)c->out->data)[i] = n > a->value ? n : a->value;
     }
 }

@@ -156,6 +156,7 @@ static bool sparse_updates(wf_graph *g)
         wf_node *d = y->op == &wf_op_sub && y->in[0] == p ? y->in[1] : e;
         wf_node *s = d->op == &wf_op_mul && d->in[0]->shape.rank == 0 ? d->in[1] : e;
         if (s->op != &wf_op_scatter_rows || s->n_in != 2) continue;
+        if (!wf_shape_equal(&s->shape, &p->shape)) continue; /* broadcast: all rows move */
         if (y->n_users != 1 || d->n_users != 1 || s->n_users != 1) continue;
         g->scope = e->scope;
         wf_node *in[3] = {s->in[0], wf_mul(wf_neg(d->in[0]), s->in[1]), p};

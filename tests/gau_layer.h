@@ -12,6 +12,7 @@ typedef struct gau_layer {
     const char *norm; /* "softmax", "softmax_plus", "relu2" */
     float min_len, dropout;
     bool packed, causal;
+    bool free_span;      /* of a packed layer: input "span" [time, 2] in place of the offsets' */
     int64_t batch, time; /* packed: sequences, tokens */
     bool show_weights;   /* outputs "z", "q", "s", "a": kept alive, so that nothing is fused */
     bool is_glu;         /* weights are the identity matrix, which leaves a gated linear unit */
@@ -55,6 +56,7 @@ static void gau_layer_build(wf_graph *g, const gau_layer *l)
         wf_input(g, l->packed ? "offsets" : "lengths", WF_I32, WF_SHAPE(l->packed ? b + 1 : b));
     wf_node *span =
         l->packed ? wf_span_packed(ends, n, l->causal) : wf_span_padded(ends, n, l->causal);
+    if (l->free_span) span = wf_input(g, "span", WF_I32, WF_SHAPE(n, 2));
     wf_node *positions = l->packed ? wf_positions(ends, n) : wf_iota(g, n);
     positions = wf_cast(wf_shift(wf_cast(positions, WF_F32), l->shift), WF_I32);
     int64_t width = 2 * e + s + l->spare;
