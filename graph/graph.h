@@ -11,6 +11,7 @@ typedef struct wf_named {
 } wf_named;
 
 struct wf_sizes; /* symbolic sizes: size.c */
+struct wf_notes; /* what passes say: notes.h */
 
 struct wf_graph {
     wf_arena arena;
@@ -34,6 +35,7 @@ struct wf_graph {
     const char *optimizer; /* set while an optimizer's step runs */
     const char *pass;      /* the pass that runs or ran last, or NULL */
     int n_random;
+    struct wf_notes *notes; /* NULL: nobody listens */
 };
 
 /* Births and names. */
@@ -73,6 +75,8 @@ wf_node **wf_walk_from(wf_node *root, int *n); /* the same as if root alone were
 wf_node *wf_resolve(wf_node *n);               /* follow replacements */
 void wf_replace(wf_node *old, wf_node *by);
 void wf_remove_effect(wf_node *n);
+/* Effect by, which is in the list already, does what old and also (or NULL) did. */
+void wf_replace_effects(wf_node *old, wf_node *also, const wf_node *by);
 /* Does a gradient flow from n to its inputs, if its op knows how? */
 static inline bool wf_flows(const wf_node *n)
 {
@@ -86,6 +90,9 @@ static inline wf_node *wf_origin(const wf_node *n)
     while (n->op->traits & WF_VIEW) n = n->in[0];
     return (wf_node *)n;
 }
+
+/* What one run of a node costs, nothing for what never runs (notes.c). */
+wf_cost wf_node_cost(const wf_node *n);
 
 /* Invariants (verify.c): false after wf_graph_fail with the pass's name. */
 bool wf_verify(wf_graph *g);

@@ -1,5 +1,5 @@
 /* Order of nodes, replacement, liveness. */
-#include "graph/graph.h"
+#include "graph/notes.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -16,6 +16,7 @@ void wf_replace(wf_node *old, wf_node *by)
     assert(old != by);
     if (!by->name && !(by->op->traits & WF_LEAF)) by->name = old->name;
     old->forward = by;
+    wf_notes_fired(old, NULL, by);
 }
 
 void wf_remove_effect(wf_node *n)
@@ -25,6 +26,13 @@ void wf_remove_effect(wf_node *n)
     for (int i = 0; i < g->n_effects; i++)
         if (g->effects[i] != n) g->effects[kept++] = g->effects[i];
     g->n_effects = kept;
+}
+
+void wf_replace_effects(wf_node *old, wf_node *also, const wf_node *by)
+{
+    wf_remove_effect(old);
+    if (also) wf_remove_effect(also);
+    wf_notes_fired(old, also, by);
 }
 
 struct walk {

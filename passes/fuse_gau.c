@@ -20,7 +20,14 @@ typedef struct match {
     wf_gau_attr attr;
     wf_node *h, *gamma_q, *gamma_k, *span, *positions;
     float base;
+    const char *why; /* what stopped a match that had come far */
 } match;
+
+static bool stop(match *m, const char *why)
+{
+    m->why = why;
+    return false;
+}
 
 /* A slice of the last axis of m->h (set by the first one met). */
 static bool is_part(match *m, const wf_node *n, int64_t *start, int64_t *size)
@@ -37,21 +44,25 @@ static bool is_part(match *m, const wf_node *n, int64_t *start, int64_t *size)
 static bool is_turned(match *m, const wf_node *n, wf_node **gamma)
 {
     const wf_rope_attr *a = n->attr;
-    if (n->op != &wf_op_rope || a->inverse || n->in[0]->op != &wf_op_mul) return false;
-    if (m->positions && (m->positions != n->in[1] || m->base != a->base)) return false;
+    if (n->op != &wf_op_rope || a->inverse || n->in[0]->op != &wf_op_mul)
+        return stop(m, "q or k is no rope of z times a vector");
+    if (m->positions && (m->positions != n->in[1] || m->base != a->base))
+        return stop(m, "q and k are rotated otherwise");
     m->positions = n->in[1];
     m->base = a->base;
     for (int i = 0; i < 2; i++) {
         const wf_node *z = n->in[0]->in[i];
         int64_t start, size;
         if (!is_part(m, z, &start, &size)) continue;
-        if (m->attr.s && (m->attr.s != size || m->attr.z != start)) return false;
+        if (m->attr.s && (m->attr.s != size || m->attr.z != start))
+            return stop(m, "q and k are made of different columns");
         m->attr.s = size;
         m->attr.z = start;
         *gamma = n->in[0]->in[1 - i];
-        return (*gamma)->shape.rank == 1 && (*gamma)->shape.dim[0] == size && size <= 2048;
+        bool fits = (*gamma)->shape.rank == 1 && (*gamma)->shape.dim[0] == size && size <= 2048;
+        return fits || stop(m, "q or k is not z times a vector of at most 2048");
     }
-    return false;
+    return stop(m, "q or k is made of something else than columns of the slab");
 }
 
 static bool is_score(match *m, const wf_node *n)
@@ -61,10 +72,10 @@ static bool is_score(match *m, const wf_node *n)
         m->attr.scale = ((const wf_scalar_attr *)n->attr)->a;
         n = n->in[0];
     }
-    if (n->op != &wf_op_matmul) return false;
     const wf_matmul_attr *a = n->attr;
-    return !a->ta && a->tb && is_turned(m, n->in[0], &m->gamma_q) &&
-           is_turned(m, n->in[1], &m->gamma_k);
+    if (n->op != &wf_op_matmul || a->ta || !a->tb)
+        return stop(m, "the scores are not [scale] q k^T");
+    return is_turned(m, n->in[0], &m->gamma_q) && is_turned(m, n->in[1], &m->gamma_k);
 }
 
 static bool is_span(match *m, wf_node *span)
@@ -99,13 +110,15 @@ static bool is_stretched(match *m, const wf_node *n)
 /* mask_span(x, span, value): gives x */
 static const wf_node *is_masked(match *m, const wf_node *n, float value)
 {
-    if (n->op != &wf_op_mask_span || ((const wf_span_attr *)n->attr)->value != value) return NULL;
-    return is_span(m, n->in[1]) ? n->in[0] : NULL;
+    if (n->op == &wf_op_mask_span && ((const wf_span_attr *)n->attr)->value == value &&
+        is_span(m, n->in[1]))
+        return n->in[0];
+    stop(m, "the scores are not masked by a span of visible keys");
+    return NULL;
 }
 
 static bool is_softmax(match *m, const wf_node *n)
 {
-    if (n->op != &wf_op_softmax) return false;
     const wf_node *x = is_masked(m, n->in[0], -INFINITY);
     m->attr.kind = WF_GAU_KIND_SOFTMAX;
     return x && is_stretched(m, x);
@@ -113,25 +126,31 @@ static bool is_softmax(match *m, const wf_node *n)
 
 static bool is_relu2(match *m, const wf_node *n)
 {
-    if (n->op != &wf_op_div) return false;
     const wf_node *x = is_masked(m, n->in[0], 0);
     m->attr.kind = WF_GAU_KIND_RELU2;
-    return x && is_length(m, n->in[1]) && x->op == &wf_op_relu2 && is_score(m, x->in[0]);
+    if (!x) return false;
+    if (!is_length(m, n->in[1]) || x->op != &wf_op_relu2)
+        return stop(m, "the weights are not relu2 of scores by the span's length");
+    return is_score(m, x->in[0]);
 }
 
 static bool is_read(match *m, const wf_node *n)
 {
-    if (n->op != &wf_op_matmul || n->n_users != 1) return false;
     const wf_matmul_attr *a = n->attr;
     int64_t e;
-    if (a->ta || a->tb || !is_part(m, n->in[1], &m->attr.v, &e) || e != m->attr.e) return false;
+    if (n->op != &wf_op_matmul || a->ta || a->tb) return false;
+    if (!is_part(m, n->in[1], &m->attr.v, &e)) return stop(m, "v is no slice of u's slab");
+    if (e != m->attr.e) return stop(m, "u and v differ in width");
+    if (n->n_users != 1) return stop(m, "A V has another reader");
     const wf_node *weights = n->in[0];
     if (weights->op == &wf_op_dropout) {
         m->attr.rate = ((const wf_random_attr *)weights->attr)->rate;
         m->attr.salt = wf_node_salt(weights);
         weights = weights->in[0];
     }
-    return is_softmax(m, weights) || is_relu2(m, weights);
+    if (weights->op == &wf_op_softmax) return is_softmax(m, weights);
+    if (weights->op == &wf_op_div) return is_relu2(m, weights);
+    return stop(m, "the weights are neither softmax nor relu2 by length");
 }
 
 static bool apart(int64_t a, int64_t n, int64_t b, int64_t m)
@@ -146,14 +165,16 @@ static bool is_partition(const wf_gau_attr *a, int64_t width)
            apart(a->u, a->e, a->z, a->s) && apart(a->v, a->e, a->z, a->s);
 }
 
-static bool fits(const match *m)
+static bool fits(match *m)
 {
     const wf_shape *p = &m->h->shape, *s = &m->span->shape;
-    if (p->rank < 2 || s->rank != p->rank || s->dim[s->rank - 1] != 2) return false;
-    if (!is_partition(&m->attr, p->dim[p->rank - 1])) return false;
-    for (int i = 0; i < p->rank - 1; i++)
-        if (s->dim[i] != p->dim[i]) return false;
-    return m->positions->shape.dim[0] == p->dim[p->rank - 2];
+    bool is_each = p->rank >= 2 && s->rank == p->rank && s->dim[s->rank - 1] == 2;
+    for (int i = 0; is_each && i < p->rank - 1; i++) is_each = s->dim[i] == p->dim[i];
+    if (!is_each) return stop(m, "the span does not tell each row's keys");
+    if (!is_partition(&m->attr, p->dim[p->rank - 1]))
+        return stop(m, "u, v, z are not the whole slab");
+    return m->positions->shape.dim[0] == p->dim[p->rank - 2] ||
+           stop(m, "there are not as many positions as rows");
 }
 
 static wf_node *build(const match *m)
@@ -173,6 +194,7 @@ static wf_node *fuse_gau(wf_node *n)
         memset(&m, 0, sizeof m); /* padding too: attributes are compared as bytes */
         if (!is_part(&m, n->in[i], &m.attr.u, &m.attr.e)) continue;
         if (is_read(&m, n->in[1 - i]) && fits(&m)) return build(&m);
+        if (m.why) wf_note(n, "%s", m.why);
     }
     return NULL;
 }

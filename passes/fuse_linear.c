@@ -26,8 +26,15 @@ static int find_product(const wf_node *n)
     const wf_pw *p = n->attr;
     for (int i = 0; i < n->n_in; i++) {
         const wf_node *x = n->in[i];
-        if (x->op != &wf_op_matmul || x->n_users != 1) continue;
-        if (wf_shape_equal(&x->shape, &n->shape) && !(p->n_stores && reads_stored(x))) return i;
+        if (x->op != &wf_op_matmul) continue;
+        if (x->n_users != 1)
+            wf_note(x, "the product has another reader");
+        else if (!wf_shape_equal(&x->shape, &n->shape))
+            wf_note(x, "the product's reader has another shape");
+        else if (p->n_stores && reads_stored(x))
+            wf_note(n, "the update may overwrite what its product reads");
+        else
+            return i;
     }
     return -1;
 }
@@ -74,8 +81,7 @@ static bool fuse_updates(wf_graph *g)
         int at = e->op == &wf_op_pointwise_store ? find_product(e) : -1;
         if (at < 0) continue;
         g->scope = e->scope;
-        absorb(e, at, &wf_op_linear_store);
-        wf_remove_effect(e);
+        wf_replace_effects(e, NULL, absorb(e, at, &wf_op_linear_store));
         changed = true;
         i--;
     }

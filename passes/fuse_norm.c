@@ -13,13 +13,14 @@
 static wf_node *mean_square(wf_node *n)
 {
     const wf_reduce_attr *a = n->attr;
-    if (n->op != &wf_op_mean || !a->keep) return NULL;
+    if (n->op != &wf_op_mean) return NULL;
     wf_node *sq = n->in[0];
+    bool is_square = sq->op == &wf_op_square || (sq->op == &wf_op_mul && sq->in[0] == sq->in[1]);
     int last = sq->shape.rank - 1;
-    for (int i = 0; i <= last; i++)
-        if (a->over[i] != (i == last)) return NULL;
-    if (sq->op == &wf_op_square) return sq->in[0];
-    return sq->op == &wf_op_mul && sq->in[0] == sq->in[1] ? sq->in[0] : NULL;
+    bool is_over_last = a->keep;
+    for (int i = 0; i <= last; i++) is_over_last &= a->over[i] == (i == last);
+    if (is_square && !is_over_last) wf_note(n, "the mean is not over the last axis alone, kept");
+    return is_square && is_over_last ? sq->in[0] : NULL;
 }
 
 /* root(mean(x^2) + eps) where root is sqrt or rsqrt: returns x. */
@@ -35,13 +36,22 @@ static wf_node *inside(wf_node *n, const wf_op *root, float *eps)
     return mean_square(m);
 }
 
-static wf_node *fuse_norm(wf_node *n)
+/* x times or by the root of its own mean square. */
+static wf_node *norm_of(wf_node *x, wf_node *by, const wf_op *root)
 {
     float eps = 0;
-    if (n->op == &wf_op_div && inside(n->in[1], &wf_op_sqrt, &eps) == n->in[0])
-        return wf_rms_norm(n->in[0], eps);
-    for (int i = 0; n->op == &wf_op_mul && i < 2; i++)
-        if (inside(n->in[1 - i], &wf_op_rsqrt, &eps) == n->in[i]) return wf_rms_norm(n->in[i], eps);
+    const wf_node *squared = inside(by, root, &eps);
+    if (squared && squared != x) wf_note(by, "what is scaled is not what was squared");
+    return squared == x ? wf_rms_norm(x, eps) : NULL;
+}
+
+static wf_node *fuse_norm(wf_node *n)
+{
+    if (n->op == &wf_op_div) return norm_of(n->in[0], n->in[1], &wf_op_sqrt);
+    for (int i = 0; n->op == &wf_op_mul && i < 2; i++) {
+        wf_node *y = norm_of(n->in[i], n->in[1 - i], &wf_op_rsqrt);
+        if (y) return y;
+    }
     return NULL;
 }
 

@@ -83,7 +83,14 @@ static wf_node *merge_into(wf_node *p, wf_node *q)
 
 static bool is_inner(const wf_node *p, const wf_node *q)
 {
-    return q->op == &wf_op_pointwise && q->n_users == 1 && wf_shape_equal(&p->shape, &q->shape);
+    if (q->op != &wf_op_pointwise) return false;
+    if (q->n_users != 1)
+        wf_note(q, "its value has another reader");
+    else if (!wf_shape_equal(&p->shape, &q->shape))
+        wf_note(q, "its reader has another shape");
+    else
+        return true;
+    return false;
 }
 
 static wf_node *fuse_chain(wf_node *n)
@@ -93,6 +100,7 @@ static wf_node *fuse_chain(wf_node *n)
         if (!is_inner(n, n->in[i])) continue;
         wf_node *by = merge_into(n, n->in[i]);
         if (by) return by;
+        wf_note(n, "a program takes %d instructions and %d inputs at most", WF_PW_INSTR, WF_PW_IN);
     }
     return NULL;
 }
@@ -154,15 +162,22 @@ static bool waits_for_itself(wf_graph *g, const wf_node *n, const wf_node *x, co
 static bool is_sound(wf_graph *g, builder *b, const wf_node *x, const wf_node *y)
 {
     wf_node n = {.op = &wf_op_pointwise_store, .attr = &b->p, .in = b->in, .n_in = b->p.n_in};
-    return !reads_elsewhere(&n) && !waits_for_itself(g, &n, x, y);
+    if (reads_elsewhere(&n))
+        wf_note(x, "the update reads the old value not only element by element");
+    else if (waits_for_itself(g, &n, x, y))
+        wf_note(x, "another update reads the old value and is read by this one");
+    else
+        return true;
+    return false;
 }
 
 /* assign(leaf, P) -> a program that stores its last value. */
 static bool fuse_assign(wf_graph *g, wf_node *a)
 {
     wf_node *leaf = a->in[0], *p = a->in[1];
-    if (a->op != &wf_op_assign || p->op != &wf_op_pointwise || p->n_users != 1) return false;
-    if (!wf_shape_equal(&leaf->shape, &p->shape)) return false;
+    if (a->op != &wf_op_assign || p->op != &wf_op_pointwise) return false;
+    if (p->n_users != 1) wf_note(a, "the new value has another reader");
+    if (p->n_users != 1 || !wf_shape_equal(&leaf->shape, &p->shape)) return false;
     builder b = {0};
     if (!take_inputs(&b, p, NULL)) return false;
     int to = input_of(&b, leaf);
@@ -170,8 +185,7 @@ static bool fuse_assign(wf_graph *g, wf_node *a)
     b.p.store[b.p.n_stores].value = last_value(&b);
     b.p.store[b.p.n_stores++].input = to;
     if (!is_sound(g, &b, a, NULL)) return false;
-    finish(&b, &wf_op_pointwise_store);
-    wf_remove_effect(a);
+    wf_replace_effects(a, NULL, finish(&b, &wf_op_pointwise_store));
     return true;
 }
 
@@ -202,9 +216,7 @@ static bool fuse_input(wf_graph *g, wf_node *e, wf_node *q)
         b.p.store[b.p.n_stores++].input = to;
     }
     if (!is_sound(g, &b, e, a)) return false;
-    finish(&b, &wf_op_pointwise_store);
-    wf_remove_effect(e);
-    if (a) wf_remove_effect(a);
+    wf_replace_effects(e, a, finish(&b, &wf_op_pointwise_store));
     return true;
 }
 
@@ -221,9 +233,7 @@ static bool fuse_pair(wf_graph *g, wf_node *e, wf_node *f)
     if (!shared || !take_inputs(&b, e, NULL) || !take_inputs(&b, f, NULL)) return false;
     if (!take_program(&b, e, NULL, 0) || !take_program(&b, f, NULL, 0)) return false;
     if (!is_sound(g, &b, e, f)) return false;
-    finish(&b, &wf_op_pointwise_store);
-    wf_remove_effect(e);
-    wf_remove_effect(f);
+    wf_replace_effects(e, f, finish(&b, &wf_op_pointwise_store));
     return true;
 }
 

@@ -2,6 +2,7 @@
 #include "passes/passes.h"
 
 #include "autograd/autograd.h"
+#include "graph/notes.h"
 #include "ops/ops.h"
 
 #include <stdio.h>
@@ -74,11 +75,14 @@ bool wf_pass_apply(wf_graph *g, const wf_pass *p)
     g->pass = p->name;
     for (int round = 0; changed && round < MAX_ROUNDS; round++) {
         changed = false;
+        wf_notes_look(g);
         if (p->rewrite && !rewrite_round(g, p, &changed)) return false;
         if (p->run && p->run(g)) changed = true;
         if (g->status != WF_OK) return false;
     }
-    return wf_verify(g);
+    if (!wf_verify(g)) return false;
+    wf_notes_passed(g);
+    return g->status == WF_OK;
 }
 
 static bool is_without(const char *without, const char *name)

@@ -160,8 +160,7 @@ static bool sparse_updates(wf_graph *g)
         if (y->n_users != 1 || d->n_users != 1 || s->n_users != 1) continue;
         g->scope = e->scope;
         wf_node *in[3] = {s->in[0], wf_mul(wf_neg(d->in[0]), s->in[1]), p};
-        wf_apply(&wf_op_scatter_store, s->attr, 3, in);
-        wf_remove_effect(e);
+        wf_replace_effects(e, NULL, wf_apply(&wf_op_scatter_store, s->attr, 3, in));
         changed = true;
     }
     g->scope = "";

@@ -1,6 +1,7 @@
 /* From a declared graph to a program: copy, optimize, schedule, place, plan. */
 #include "runtime/program.h"
 
+#include "graph/notes.h"
 #include "ops/ops.h"
 #include "passes/passes.h"
 #include "runtime/init.h"
@@ -80,7 +81,7 @@ static void add_step(wf_program *p, int value, const int *index)
     const wf_node *n = p->values[value].node;
     wf_step *s = &p->steps[p->n_steps++];
     *s = (wf_step){.node = n, .value = value};
-    s->cost = n->op->cost ? n->op->cost(n) : wf_cost_elementwise(n, 1);
+    s->cost = wf_node_cost(n);
     s->alone = s->cost.flops / FLOPS_PER_NS + s->cost.bytes / BYTES_PER_NS < ALONE_NS;
     s->call = (wf_call){.n_in = n->n_in,
                         .in = p->tensors + p->n_tensors,
@@ -136,6 +137,11 @@ static bool build(wf_program *p)
     return p->scratch || no_memory();
 }
 
+static bool listen(wf_program *p, const wf_compile_options *o)
+{
+    return !o->explain || wf_notes_listen(p->g) || wf_graph_check(p->g) == WF_OK;
+}
+
 static bool optimize(wf_program *p, const wf_compile_options *o)
 {
     wf_pass_options passes = {.forward_only = o->forward_only,
@@ -167,7 +173,9 @@ wf_status wf_compile(wf_program **out, const wf_graph *g, wf_store *s, wf_runtim
     p->look_only = o.look_only;
     p->g = wf_graph_copy(g, o.sizes);
     if (p->g) p->stats.nodes_declared = wf_graph_size(p->g);
-    if (!p->g || !optimize(p, &o) || !build(p)) {
+    p->is_timed = o.explain || rt->trace;
+    if (p->is_timed) wf_pool_measure(rt->pool);
+    if (!p->g || !listen(p, &o) || !optimize(p, &o) || !build(p)) {
         wf_status status = last_status(p);
         wf_program_free(p);
         return status;

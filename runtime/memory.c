@@ -5,8 +5,6 @@
  */
 #include "runtime/program.h"
 
-#include "runtime/plan.h"
-
 #include <stdlib.h>
 
 struct memory {
@@ -126,7 +124,7 @@ bool wf_program_plan(wf_program *p)
     if (!ok)
         wf_error_set(WF_ENOMEM, "out of memory: the program needs %zu MiB besides its weights",
                      p->stats.plan_bytes == SIZE_MAX ? 0 : p->stats.plan_bytes >> 20);
-    free(m.life);
+    p->life = m.life;
     free(m.owner);
     free(m.offset);
     return ok;

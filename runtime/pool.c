@@ -57,7 +57,8 @@ struct wf_pool {
     atomic_bool stop;
     _Alignas(WF_ALIGN) atomic_int_least64_t unfinished; /* chunks */
     _Alignas(WF_ALIGN) atomic_int sleepers;
-    atomic_bool caller_sleeps, is_busy;
+    atomic_bool caller_sleeps, is_busy, is_measured;
+    atomic_int_least64_t worked; /* nanoseconds in units, if that is measured */
     int n_started, n_unbound;
     pthread_mutex_t lock;
     pthread_cond_t opened, finished, started;
@@ -103,10 +104,20 @@ static void run_chunk(const wf_pool *p, int owner, int64_t left, int thread)
     p->fn(p->ctx, thread, lo, lo + wf_min_i64(p->chunk, p->n - lo));
 }
 
+static int64_t start_of_work(const wf_pool *p)
+{
+    return atomic_load_explicit(&p->is_measured, memory_order_relaxed) ? now() : 0;
+}
+
+static void add_work(wf_pool *p, int64_t start)
+{
+    if (start) atomic_fetch_add_explicit(&p->worked, now() - start, memory_order_relaxed);
+}
+
 /* Claim and run until nothing is left; returns how many chunks that were. */
 static int64_t work(wf_pool *p, int thread)
 {
-    int64_t done = 0;
+    int64_t done = 0, start = start_of_work(p);
     for (int k = 0; k < p->threads; k++) {
         int owner = thread + k < p->threads ? thread + k : thread + k - p->threads;
         atomic_int_least64_t *counter = &p->shares[owner].left;
@@ -120,6 +131,7 @@ static int64_t work(wf_pool *p, int thread)
             left = atomic_load_explicit(counter, memory_order_relaxed);
         }
     }
+    if (done > 0) add_work(p, start);
     return done;
 }
 
@@ -227,7 +239,9 @@ void wf_pool_for(wf_pool *p, int64_t n, int64_t chunk,
     if (n <= 0) return;
     bool is_inline = n <= chunk || p->threads == 1 || self.pool;
     if (is_inline || atomic_exchange(&p->is_busy, true)) {
+        int64_t start = self.pool ? 0 : start_of_work(p); /* inside a loop that is counted */
         fn(ctx, self.pool == p ? self.index : 0, 0, n);
+        add_work(p, start);
         return;
     }
     p->fn = fn;
@@ -318,6 +332,16 @@ void wf_pool_free(wf_pool *p)
     pthread_mutex_destroy(&p->lock);
     free(p->workers);
     free(p);
+}
+
+void wf_pool_measure(wf_pool *p)
+{
+    atomic_store(&p->is_measured, true);
+}
+
+int64_t wf_pool_busy(const wf_pool *p)
+{
+    return atomic_load(&p->worked);
 }
 
 int wf_pool_threads(const wf_pool *p)

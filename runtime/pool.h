@@ -19,6 +19,11 @@ typedef struct wf_pool wf_pool;
 wf_pool *wf_pool_new(int threads, const wf_topo *topo);
 void wf_pool_free(wf_pool *p);
 int wf_pool_threads(const wf_pool *p);
+/* From now on measure how long threads work: two readings of the clock a thread and loop. */
+void wf_pool_measure(wf_pool *p);
+/* Nanoseconds that all threads together have worked in loops since then; what is missing to their
+ * number times the time of a loop, they waited. */
+int64_t wf_pool_busy(const wf_pool *p);
 
 /* fn(ctx, thread, lo, hi) for a partition of 0..n-1; thread < threads tells whose scratch to use.
  * Returns when all are done. chunk: units claimed at once, >= 1. One call of fn does everything if

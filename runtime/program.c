@@ -16,6 +16,7 @@ void wf_program_free(wf_program *p)
     free(p->tensors);
     free(p->tensor_value);
     free(p->inputs);
+    free(p->life);
     free(p->slab);
     free(p->scratch);
     free(p);
@@ -119,17 +120,28 @@ static void run_step(const wf_program *p, const wf_step *s, int64_t count)
     }
 }
 
-static void run_traced(const wf_program *p, const wf_step *s, int64_t count)
+static void run_timed(const wf_program *p, wf_step *s, int64_t count)
 {
     const wf_node *n = s->node;
+    wf_timing *t = &s->time;
+    int threads = wf_pool_threads(p->rt->pool);
+    int64_t busy = wf_pool_busy(p->rt->pool);
+    t->start = wf_now();
+    run_step(p, s, count);
+    t->end = wf_now();
+    bool is_alone = s->alone || threads == 1;
+    t->busy = is_alone ? t->end - t->start : wf_pool_busy(p->rt->pool) - busy;
+    t->sum += (double)(t->end - t->start);
+    t->busy_sum += (double)t->busy;
+    t->flops_sum += s->flops;
     wf_trace_event e = {.name = n->name ? n->name : n->scope,
                         .op = n->op->name,
                         .flops = s->flops,
                         .bytes = s->cost.bytes,
-                        .start = wf_now()};
-    run_step(p, s, count);
-    e.end = wf_now();
-    wf_trace_add(p->rt->trace, &e);
+                        .start = t->start,
+                        .end = t->end,
+                        .waiting = threads * (t->end - t->start) - t->busy};
+    if (p->rt->trace) wf_trace_add(p->rt->trace, &e);
 }
 
 /* Before it runs: its inputs may be gone afterwards. */
@@ -151,8 +163,12 @@ wf_status wf_run(wf_program *p)
     p->stats.flops = 0;
     for (int s = 0; s < p->n_steps; s++) {
         count_flops(p, &p->steps[s]);
-        (p->rt->trace ? run_traced : run_step)(p, &p->steps[s], *count + p->runs);
+        if (p->is_timed)
+            run_timed(p, &p->steps[s], *count + p->runs);
+        else
+            run_step(p, &p->steps[s], *count + p->runs);
     }
+    p->timed += p->is_timed;
     ++*(p->has_effects ? count : &p->runs);
     return WF_OK;
 }

@@ -3,6 +3,7 @@
 #define WF_PROGRAM_H
 
 #include "graph/graph.h"
+#include "runtime/plan.h"
 #include "runtime/runtime.h"
 
 /* Where a value's bytes are. */
@@ -18,6 +19,13 @@ typedef struct wf_value {
     int input;     /* input: which */
 } wf_value;
 
+/* Times of a step, kept when somebody asked for them. Nanoseconds; sums are of all runs. */
+typedef struct wf_timing {
+    int64_t start, end; /* of the last run */
+    int64_t busy;       /* of all threads together, in the last run */
+    double sum, busy_sum, flops_sum;
+} wf_timing;
+
 typedef struct wf_step {
     const wf_node *node;
     wf_call call;
@@ -26,6 +34,7 @@ typedef struct wf_step {
     size_t work;  /* offset in the slab, if the op has work */
     int value;    /* its output */
     bool alone;   /* too small to wake anybody */
+    wf_timing time;
 } wf_step;
 
 typedef struct wf_bound {
@@ -53,6 +62,9 @@ struct wf_program {
     size_t scratch_bytes; /* a thread */
     bool is_stale;        /* an input was bound: pointers must be found anew */
     bool has_effects;
+    wf_lifetime *life; /* of values, then of the work of steps; bytes 0: nothing of its own */
+    int64_t timed;     /* runs whose steps were timed */
+    bool is_timed;
     int64_t runs;   /* finished ones of a program without effects: the store counts the others */
     bool look_only; /* neither parameters nor memory: it cannot run */
     wf_program_stats stats;

@@ -22,6 +22,7 @@ void wf_trace_free(struct wf_trace *t); /* saves what was added since */
 typedef struct wf_trace_event {
     const char *name, *op;
     int64_t start, end;
+    int64_t waiting; /* of all threads together, for units that others work on */
     double flops, bytes;
 } wf_trace_event;
 void wf_trace_add(struct wf_trace *t, const wf_trace_event *e);

@@ -64,11 +64,11 @@ void wf_trace_add(struct wf_trace *t, const wf_trace_event *e)
 static bool write_event(FILE *f, const struct wf_trace *t, const wf_trace_event *e, bool first)
 {
     double ns = (double)(e->end - e->start > 0 ? e->end - e->start : 1);
-    json_t *j =
-        json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f, s:{s:f, s:f, s:f, s:f}}", "name", e->op,
-                  "cat", e->name, "ph", "X", "pid", 1, "tid", 1, "ts",
-                  (double)(e->start - t->start) / 1e3, "dur", ns / 1e3, "args", "flops", e->flops,
-                  "bytes", e->bytes, "GFLOP/s", e->flops / ns, "GB/s", e->bytes / ns);
+    json_t *j = json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f, s:{s:f, s:f, s:f, s:f, s:f}}",
+                          "name", e->op, "cat", e->name, "ph", "X", "pid", 1, "tid", 1, "ts",
+                          (double)(e->start - t->start) / 1e3, "dur", ns / 1e3, "args", "flops",
+                          e->flops, "bytes", e->bytes, "GFLOP/s", e->flops / ns, "GB/s",
+                          e->bytes / ns, "waiting us", (double)e->waiting / 1e3);
     if (!j) return false;
     fputs(first ? "[\n" : ",\n", f);
     int bad = json_dumpf(j, f, JSON_COMPACT | JSON_REAL_PRECISION(9));

@@ -178,6 +178,10 @@ struct wf_pass {
     bool (*run)(wf_graph *g);
 };
 
+/* For passes: a pattern nearly matched at n, and what stopped it ("the product has another
+ * reader"). wf_program_explain tells it; nothing happens when nobody asked for that. */
+WF_API void wf_note(const wf_node *n, const char *format, ...) WF_PRINTF(2, 3);
+
 #ifdef __cplusplus
 }
 #endif

@@ -372,6 +372,7 @@ typedef struct wf_compile_options {
     const wf_pass *const *passes; /* extra passes after the built-in fusions, ends with NULL */
     bool look_only; /* for wf_program_text, _tensor and _get_stats: the program makes no parameters,
                        takes no memory for values, and cannot run */
+    bool explain;   /* listen to passes and time every kernel, for wf_program_explain */
 } wf_compile_options;
 
 /* Compile a copy of g for these sizes. Missing parameters are made in the store. */
@@ -402,6 +403,18 @@ typedef struct wf_program_stats {
     double flops; /* of the last run, by the kernels' own count; before one, the most it can be */
 } wf_program_stats;
 WF_API wf_program_stats wf_program_get_stats(const wf_program *p);
+
+typedef struct wf_explain_options {
+    bool html;          /* one page that needs nothing else, with graphs and timelines; else text */
+    double gflops, gbs; /* what the machine can do; 0: measured, if there are times to compare */
+} wf_explain_options;
+
+/* What the compiler did and where time goes: passes with their nodes; patterns that fired, with
+ * what they save, and those that nearly fired, with what stopped them; the plan of memory; the cost
+ * of every kernel; after runs its time, rates, part of what the machine can do and how long threads
+ * waited in it. A program compiled without .explain tells memory and cost alone. malloc'ed: free()
+ * it. NULL: out of memory. options NULL: text. */
+WF_API char *wf_program_explain(const wf_program *p, const wf_explain_options *options);
 
 typedef struct wf_input_data {
     const char *name;

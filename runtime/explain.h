@@ -1,0 +1,31 @@
+/* What the files of wf_program_explain share. */
+#ifndef WF_EXPLAIN_H
+#define WF_EXPLAIN_H
+
+#include "graph/notes.h"
+#include "runtime/page.h"
+#include "runtime/program.h"
+
+/* What threads of a pool can do together (probe.c): GFLOP/s of the matrix kernel on tiles in the
+ * cache, GB/s of a sum of two arrays far beyond the caches. 0: not measured, out of memory. */
+typedef struct wf_limits {
+    double gflops, gbs;
+} wf_limits;
+wf_limits wf_probe(wf_pool *pool);
+
+/* Values of the plan are counted as in wf_program.life. The node that a place in it belongs to,
+ * its offset; the step at which most bytes live. */
+const wf_node *wf_life_node(const wf_program *p, int i);
+size_t wf_life_offset(const wf_program *p, int i);
+int wf_peak_step(const wf_program *p, size_t *bytes);
+static inline bool wf_lives_at(const wf_lifetime *l, int step)
+{
+    return l->bytes > 0 && l->first <= step && step <= l->last;
+}
+
+/* Drawings (explain_chart.c), for HTML alone. */
+void wf_draw_memory(wf_page *page, const wf_program *p);
+void wf_draw_run(wf_page *page, const wf_program *p);
+void wf_draw_graph(wf_page *page, const char *title, const char *text);
+
+#endif

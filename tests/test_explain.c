@@ -1,0 +1,560 @@
+/* What the compiler tells of itself: exactly, as a page, pattern by pattern, and times of a run. */
+#define _GNU_SOURCE
+#include <criterion/criterion.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <weft/op.h>
+
+#include "graph/graph.h"
+#include "runtime/pool.h"
+
+TestSuite(explain, .timeout = 60);
+
+static const wf_init normal = {WF_INIT_NORMAL, 0.1f, 0};
+static const wf_role kernel = {.kind = WF_KERNEL};
+
+/* Compile y (or what has effects) and tell; g is freed. */
+typedef struct told {
+    wf_runtime *rt;
+    wf_store *s;
+    wf_program *p;
+} told;
+
+static told compile(wf_graph *g, wf_compile_options o, int threads)
+{
+    told t = {wf_runtime_new(&(wf_runtime_options){.threads = threads, .no_pinning = true}),
+              wf_store_new(1), NULL};
+    cr_assert_eq(wf_compile(&t.p, g, t.s, t.rt, &o), WF_OK, "%s", wf_error());
+    wf_graph_free(g);
+    return t;
+}
+
+static void end(told *t)
+{
+    wf_program_free(t->p);
+    wf_store_free(t->s);
+    wf_runtime_free(t->rt);
+}
+
+static char *explain(wf_graph *g)
+{
+    told t = compile(g, (wf_compile_options){.explain = true, .look_only = true}, 1);
+    char *text = wf_program_explain(t.p, NULL);
+    cr_assert(text, "%s", wf_error());
+    end(&t);
+    return text;
+}
+
+static wf_graph *two_layers(void)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *x = wf_input(g, "x", WF_F32, WF_SHAPE(64, 128));
+    wf_push(g, "net");
+    wf_node *h = wf_relu(wf_dense(x, 256, true, normal, "one"));
+    wf_node *y = wf_dense(h, 32, false, normal, "two");
+    wf_pop(g);
+    wf_output(y, "y");
+    return g;
+}
+
+static const char two_layers_text[] =
+    "What the compiler did\n"
+    "  8 nodes declared, 8 with gradients and update, 6 after fusion: 2 kernels a run\n"
+    "\n"
+    "Passes: nodes before and after, what all kernels then do\n"
+    "  pass                nodes    after       MFLOP        MiB\n"
+    "  simplify                8        8        5.39       0.57\n"
+    "  cse                     8        8        5.39       0.57\n"
+    "  fuse_norm               8        8        5.39       0.57\n"
+    "  fuse_gau                8        8        5.39       0.57\n"
+    "  update                  8        8        5.39       0.57\n"
+    "  backward                8        8        5.39       0.57\n"
+    "  simplify                8        8        5.39       0.57\n"
+    "  cse                     8        8        5.39       0.57\n"
+    "  fuse_norm               8        8        5.39       0.57\n"
+    "  lower                   8        8        5.39       0.57\n"
+    "  fuse_pointwise          8        7        5.39       0.45\n"
+    "  fuse_linear             7        6        5.28       0.32\n"
+    "  layout                  6        6        5.28       0.32\n"
+    "  cse                     6        6        5.28       0.32\n"
+    "\n"
+    "Patterns that fired, and what that saved\n"
+    "  pass            pattern                                       times      MFLOP        MiB  "
+    "where\n"
+    "  lower           add -> pointwise                                  1       0.00       0.00  "
+    "net/one\n"
+    "  lower           relu -> pointwise                                 1       0.00       0.00  "
+    "net\n"
+    "  fuse_pointwise  pointwise -> pointwise                            1       0.00       0.12  "
+    "net\n"
+    "  fuse_linear     pointwise -> linear                               1       0.11       0.12  "
+    "net\n"
+    "\n"
+    "Patterns that nearly fired\n"
+    "  none\n"
+    "\n"
+    "Memory: the largest values, the steps they live\n"
+    "  0.070 MiB for all values of a run, 0.070 MiB if each had its own\n"
+    "  at most 0.070 MiB live at once, at step 1 of 0..1: matmul net/two\n"
+    "  besides: 0.157 MiB of stored tensors, 0.297 MiB of scratch for each thread\n"
+    "        MiB   first    last  peak  op                    where\n"
+    "      0.062       0       1  yes   linear                net\n"
+    "      0.008       1       2  yes   matmul                net/two\n"
+    "\n"
+    "Kernels of a run, most bytes first\n"
+    "       MFLOP        MiB  kernels  op\n"
+    "       4.227      0.220        1  linear\n"
+    "       1.049      0.102        1  matmul\n"
+    "       5.276      0.321        2  all\n"
+    "\n"
+    "The same, kernel by kernel\n"
+    "       MFLOP        MiB  kernels  op                where\n"
+    "       4.227      0.220        1  linear            net\n"
+    "       1.049      0.102        1  matmul            net/two\n"
+    "       5.276      0.321        2  all               \n";
+
+Test(explain, the_text_of_a_small_program)
+{
+    char *text = explain(two_layers());
+    cr_expect_str_eq(text, two_layers_text, "got\n%s", text);
+    free(text);
+}
+
+/* ---- patterns that nearly fire ---- */
+
+static wf_graph *product_twice(void)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *x = wf_input(g, "x", WF_F32, WF_SHAPE(4, 4));
+    wf_push(g, "here");
+    wf_node *p = wf_matmul(x, x);
+    wf_output(wf_relu(p), "y");
+    wf_output(wf_sum(p, WF_ALL, false), "s");
+    return g;
+}
+
+static wf_graph *product_spread(void)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *x = wf_input(g, "x", WF_F32, WF_SHAPE(4, 4));
+    wf_push(g, "here");
+    wf_output(wf_add(wf_matmul(x, x), wf_input(g, "z", WF_F32, WF_SHAPE(2, 4, 4))), "y");
+    return g;
+}
+
+static wf_graph *update_of_what_it_reads(void)
+{
+    wf_graph *g = wf_graph_new();
+    wf_push(g, "here");
+    wf_node *p = wf_param(g, "p", WF_SHAPE(4, 4), kernel, normal);
+    wf_assign(p, wf_sub(p, wf_matmul(p, p)));
+    return g;
+}
+
+static wf_graph *norm_of_columns(void)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *x = wf_input(g, "x", WF_F32, WF_SHAPE(4, 4));
+    wf_push(g, "here");
+    wf_output(wf_mul(x, wf_rsqrt(wf_mean(wf_square(x), WF_AXES(0), true))), "y");
+    return g;
+}
+
+static wf_graph *norm_of_another(void)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *x = wf_input(g, "x", WF_F32, WF_SHAPE(4, 4));
+    wf_push(g, "here");
+    wf_node *mean = wf_mean(wf_square(wf_neg(x)), WF_AXES(-1), true);
+    wf_output(wf_div(x, wf_sqrt(wf_shift(mean, 1e-6f))), "y");
+    return g;
+}
+
+static wf_graph *value_twice(void)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *x = wf_input(g, "x", WF_F32, WF_SHAPE(4, 4));
+    wf_push(g, "here");
+    wf_node *e = wf_exp(x);
+    wf_output(wf_neg(e), "y");
+    wf_output(e, "e");
+    return g;
+}
+
+static wf_graph *value_spread(void)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *x = wf_input(g, "x", WF_F32, WF_SHAPE(4, 4));
+    wf_push(g, "here");
+    wf_output(wf_add(wf_exp(wf_input(g, "row", WF_F32, WF_SHAPE(4))), x), "y");
+    return g;
+}
+
+static wf_graph *long_program(void)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *x = wf_input(g, "x", WF_F32, WF_SHAPE(4, 4));
+    wf_push(g, "here");
+    for (int i = 0; i < 50; i++) x = wf_tanh(x);
+    wf_output(x, "y");
+    return g;
+}
+
+static wf_graph *new_value_twice(void)
+{
+    wf_graph *g = wf_graph_new();
+    wf_push(g, "here");
+    wf_node *p = wf_param(g, "p", WF_SHAPE(4, 4), kernel, normal);
+    wf_node *next = wf_scale(p, 2);
+    wf_assign(p, next);
+    wf_output(next, "next");
+    return g;
+}
+
+static wf_graph *updates_that_need_each_other(void)
+{
+    wf_graph *g = wf_graph_new();
+    wf_push(g, "here");
+    wf_node *p = wf_param(g, "p", WF_SHAPE(4, 4), kernel, normal);
+    wf_node *q = wf_param(g, "q", WF_SHAPE(4, 4), kernel, normal);
+    wf_assign(p, wf_scale(q, 2));
+    wf_assign(q, wf_scale(p, 2));
+    return g;
+}
+
+static wf_graph *update_of_a_view(void)
+{
+    wf_graph *g = wf_graph_new();
+    wf_push(g, "here");
+    wf_node *p = wf_param(g, "p", WF_SHAPE(4, 4), kernel, normal);
+    wf_assign(p, wf_add(p, wf_transpose(p, WF_AXES(1, 0))));
+    return g;
+}
+
+/* A gated attention unit on a slab of 64 columns, and one thing otherwise. */
+enum gau_fault {
+    WHOLE,
+    WIDER_SLAB,
+    READ_TWICE,
+    NARROW_V,
+    OTHER_SLAB,
+    NO_SOFTMAX,
+    NO_MASK,
+    NO_PRODUCT,
+    NO_ROPE,
+    TWO_BASES,
+    TWO_ZS,
+    OTHER_Z,
+    WIDE_GAMMA,
+    NO_RELU2,
+    ONE_SPAN
+};
+
+static wf_graph *gau(enum gau_fault fault)
+{
+    wf_graph *g = wf_graph_new();
+    int64_t n = 8, e = 24, s = 16, all = 2 * e + s + (fault == WIDER_SLAB);
+    if (fault == TWO_ZS) all += s;
+    wf_node *offsets = wf_input(g, "offsets", WF_I32, WF_SHAPE(2));
+    wf_node *span = wf_span_packed(offsets, n, false), *pos = wf_positions(offsets, n);
+    wf_node *rows = fault == ONE_SPAN ? wf_slice(span, 0, 0, 1) : span;
+    wf_node *slab = wf_input(g, "slab", WF_F32, WF_SHAPE(n, all));
+    wf_push(g, "here");
+    wf_node *h = wf_silu(slab), *h2 = wf_silu(wf_neg(slab)), *gamma[2];
+    wf_node *u = wf_slice(h, -1, 0, e);
+    wf_node *v = wf_slice(fault == OTHER_SLAB ? h2 : h, -1, e, fault == NARROW_V ? 1 : e);
+    wf_node *z = wf_slice(h, -1, 2 * e, s), *q, *k = z;
+    if (fault == OTHER_Z) k = wf_slice(h2, -1, 2 * e, s);
+    if (fault == TWO_ZS) k = wf_slice(h, -1, 2 * e + s, s);
+    gamma[0] = wf_param(g, "q", fault == WIDE_GAMMA ? WF_SHAPE(n, s) : WF_SHAPE(s), kernel, normal);
+    gamma[1] = wf_param(g, "k", WF_SHAPE(s), kernel, normal);
+    q = wf_mul(z, gamma[0]);
+    k = wf_rope(wf_mul(k, gamma[1]), pos, 10000);
+    if (fault != NO_ROPE) q = wf_rope(q, pos, fault == TWO_BASES ? 100 : 10000);
+    wf_node *a = fault == NO_PRODUCT ? wf_neg(wf_matmul_t(q, k)) : wf_matmul_t(q, k);
+    if (fault == NO_RELU2)
+        a = wf_div(wf_mask_span(wf_relu(a), span, 0), wf_span_length(span, 1));
+    else if (fault == NO_SOFTMAX)
+        a = wf_sigmoid(wf_mask_span(a, span, -INFINITY));
+    else
+        a = wf_softmax(fault == NO_MASK ? a : wf_mask_span(a, rows, -INFINITY));
+    wf_node *o = wf_matmul(a, v);
+    wf_output(wf_mul(u, o), "y");
+    if (fault == READ_TWICE) wf_output(wf_sum(o, WF_ALL, false), "sum");
+    return g;
+}
+
+typedef struct missed {
+    const char *pass, *why;
+    wf_graph *(*build)(void);
+    enum gau_fault gau; /* without build */
+} missed;
+
+static const missed all_missed[] = {
+    {"fuse_linear", "the product has another reader", product_twice, 0},
+    {"fuse_linear", "the product's reader has another shape", product_spread, 0},
+    {"fuse_linear", "the update may overwrite what its product reads", update_of_what_it_reads, 0},
+    {"fuse_norm", "the mean is not over the last axis alone, kept", norm_of_columns, 0},
+    {"fuse_norm", "what is scaled is not what was squared", norm_of_another, 0},
+    {"fuse_pointwise", "its value has another reader", value_twice, 0},
+    {"fuse_pointwise", "its reader has another shape", value_spread, 0},
+    {"fuse_pointwise", "a program takes 40 instructions and 16 inputs at most", long_program, 0},
+    {"fuse_pointwise", "the new value has another reader", new_value_twice, 0},
+    {"fuse_pointwise", "another update reads the old value and is read by",
+     updates_that_need_each_other, 0},
+    {"fuse_pointwise", "the update reads the old value not only element by", update_of_a_view, 0},
+    {"fuse_gau", "u, v, z are not the whole slab", NULL, WIDER_SLAB},
+    {"fuse_gau", "A V has another reader", NULL, READ_TWICE},
+    {"fuse_gau", "u and v differ in width", NULL, NARROW_V},
+    {"fuse_gau", "v is no slice of u's slab", NULL, OTHER_SLAB},
+    {"fuse_gau", "the weights are neither softmax nor relu2 by length", NULL, NO_SOFTMAX},
+    {"fuse_gau", "the weights are not relu2 of scores by the span's", NULL, NO_RELU2},
+    {"fuse_gau", "the scores are not masked by a span of visible keys", NULL, NO_MASK},
+    {"fuse_gau", "the scores are not [scale] q k^T", NULL, NO_PRODUCT},
+    {"fuse_gau", "q or k is no rope of z times a vector", NULL, NO_ROPE},
+    {"fuse_gau", "q and k are rotated otherwise", NULL, TWO_BASES},
+    {"fuse_gau", "q and k are made of different columns", NULL, TWO_ZS},
+    {"fuse_gau", "q or k is made of something else than columns of", NULL, OTHER_Z},
+    {"fuse_gau", "q or k is not z times a vector of at most 2048", NULL, WIDE_GAMMA},
+};
+
+/* The line of the section that begins with this heading, or NULL; and does it name the place? */
+static bool has_line(const char *text, const char *heading, const char *pass, const char *says,
+                     const char *where)
+{
+    const char *at = strstr(text, heading), *stop = at ? strstr(at, "\n\n") : NULL;
+    for (at = at ? strchr(at, '\n') : NULL; at && at < stop; at = strchr(at + 1, '\n')) {
+        char line[400];
+        snprintf(line, sizeof line, "%.*s", (int)strcspn(at + 1, "\n"), at + 1);
+        if (strstr(line, pass) && strstr(line, says) && strstr(line, where)) return true;
+    }
+    return false;
+}
+
+static const char fired[] = "Patterns that fired", nearly[] = "Patterns that nearly fired";
+
+Test(explain, what_stopped_a_pattern_is_told_with_its_place)
+{
+    for (size_t i = 0; i < sizeof all_missed / sizeof *all_missed; i++) {
+        const missed *m = &all_missed[i];
+        char *text = explain(m->build ? m->build() : gau(m->gau));
+        cr_expect(has_line(text, nearly, m->pass, m->why, "here"), "%s: %s: got\n%s", m->pass,
+                  m->why, text);
+        free(text);
+    }
+}
+
+Test(explain, a_pattern_that_fired_is_told_with_what_it_saved)
+{
+    char *text = explain(gau(WHOLE));
+    cr_expect(has_line(text, fired, "fuse_gau", "mul -> gau_gated", "here"), "%s", text);
+    cr_expect_not(has_line(text, nearly, "fuse_gau", "", ""), "%s", text);
+    free(text);
+}
+
+Test(explain, only_the_last_word_of_a_pass_stays)
+{
+    wf_graph *g = wf_graph_new(); /* tanh has two readers until cse has made exp one */
+    wf_node *t = wf_tanh(wf_input(g, "x", WF_F32, WF_SHAPE(4, 4)));
+    wf_output(wf_add(wf_exp(t), wf_exp(t)), "y");
+    char *text = explain(g);
+    cr_expect_not(has_line(text, nearly, "fuse_pointwise", "", ""), "%s", text);
+    free(text);
+}
+
+static wf_node *almost(wf_node *n)
+{
+    if (!strcmp(n->op->name, "tanh")) wf_note(n, "tanh of %d axes <&>", n->shape.rank);
+    return NULL;
+}
+
+Test(explain, a_pass_of_the_user_is_heard_and_its_words_are_escaped)
+{
+    static const wf_pass mine = {.name = "mine", .doc = "", .rewrite = almost};
+    const wf_pass *passes[] = {&mine, NULL};
+    for (int html = 0; html < 2; html++) {
+        wf_graph *g = wf_graph_new();
+        wf_push(g, "a<b");
+        wf_output(wf_tanh(wf_input(g, "x", WF_F32, WF_SHAPE(4))), "y");
+        told t = compile(
+            g, (wf_compile_options){.explain = true, .look_only = true, .passes = passes}, 1);
+        char *text = wf_program_explain(t.p, &(wf_explain_options){.html = html});
+        cr_expect(strstr(text, html ? "tanh of 1 axes &lt;&amp;&gt;" : "tanh of 1 axes <&>"));
+        cr_expect(strstr(text, html ? "a&lt;b" : "a<b"), "%s", text);
+        cr_expect_not(html && strstr(text, "a<b"), "%s", text);
+        free(text);
+        end(&t);
+    }
+}
+
+/* ---- listening changes nothing ---- */
+
+static wf_graph *training(void)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *x = wf_input(g, "x", WF_F32, WF_SHAPE(64, 48));
+    wf_node *h = wf_rms_norm(wf_silu(wf_dense(x, 96, true, normal, "one")), 1e-6f);
+    wf_node *loss = wf_mean(wf_square(wf_dense(h, 24, true, normal, "two")), WF_ALL, false);
+    wf_minimize(wf_output(loss, "loss"), &wf_tiger, NULL, &(wf_minimize_options){1, NULL});
+    return g;
+}
+
+Test(explain, a_program_that_is_explained_is_the_same_program)
+{
+    char *text[2];
+    for (int i = 0; i < 2; i++) {
+        told t = compile(training(), (wf_compile_options){.explain = i}, 1);
+        text[i] = wf_program_text(t.p);
+        end(&t);
+    }
+    cr_expect_str_eq(text[0], text[1]);
+    free(text[0]);
+    free(text[1]);
+}
+
+/* What all patterns of a pass saved is what the pass saved. */
+Test(explain, savings_of_patterns_sum_to_those_of_passes)
+{
+    char *text = explain(training()), pass[32], *at = strstr(text, "Passes");
+    double mib, before = 0, saved = 0, sum = 0;
+    for (at = strchr(strchr(at, '\n') + 1, '\n'); at[1] != '\n'; at = strchr(at + 1, '\n')) {
+        cr_assert_eq(sscanf(at + 1, "%31s %*d %*d %*f %lf", pass, &mib), 2, "%s", at);
+        if (!strncmp(pass, "fuse_", 5)) saved += before - mib;
+        before = mib;
+    }
+    at = strstr(text, fired);
+    for (at = strchr(strchr(at, '\n') + 1, '\n'); at[1] != '\n'; at = strchr(at + 1, '\n')) {
+        if (strncmp(at + 3, "fuse_", 5) != 0) continue;
+        cr_assert_eq(sscanf(at + 48, "%*[^0-9]%*d %*f %lf", &mib), 1, "%s", at);
+        sum += mib;
+    }
+    cr_expect_gt(saved, 0.2, "%s", text);
+    cr_expect_float_eq(saved, sum, 0.05, "%g and %g:\n%s", saved, sum, text);
+    free(text);
+}
+
+/* ---- the page ---- */
+
+static void expect_balanced(const char *page)
+{
+    char open[64][16];
+    int depth = 0;
+    for (const char *at = page; (at = strchr(at, '<')); at++) {
+        char tag[16];
+        bool is_end = at[1] == '/';
+        cr_assert_eq(sscanf(at + 1 + is_end, "%15[a-zA-Z0-9!]", tag), 1, "%.60s", at);
+        const char *close = strchr(at, '>');
+        cr_assert(close && close[-1] != '<', "%.60s", at);
+        bool is_void = close[-1] == '/' || !strcmp(tag, "!DOCTYPE") || !strcmp(tag, "meta");
+        if (is_end) {
+            cr_assert(depth > 0 && !strcmp(open[--depth], tag), "</%s> ends <%s>", tag,
+                      open[depth]);
+        } else if (!is_void) {
+            cr_assert_lt(depth, 63);
+            strcpy(open[depth++], tag);
+        }
+    }
+    cr_expect_eq(depth, 0);
+}
+
+static void run(told *t, int times)
+{
+    static float x[64 * 48];
+    for (int i = 0; i < 64 * 48; i++) x[i] = (float)sin(i);
+    wf_bind(t->p, "x", x, sizeof x);
+    wf_set(t->p, "lr", 1e-3f);
+    for (int i = 0; i < times; i++) cr_assert_eq(wf_run(t->p), WF_OK, "%s", wf_error());
+}
+
+Test(explain, the_page_is_whole_before_and_after_a_run)
+{
+    told t = compile(training(), (wf_compile_options){.explain = true}, 2);
+    for (int i = 0; i < 2; i++) {
+        if (i) run(&t, 3);
+        wf_explain_options o = {.html = true, .gflops = 100, .gbs = 10};
+        char *page = wf_program_explain(t.p, &o);
+        cr_assert(page, "%s", wf_error());
+        expect_balanced(page);
+        static const char *const says[] = {"fuse_linear", "pointwise -&gt; linear",
+                                           "<svg",        "peak, step",
+                                           "as declared", "compiled",
+                                           "</html>"};
+        for (size_t k = 0; k < sizeof says / sizeof *says; k++)
+            cr_expect(strstr(page, says[k]), "%s is missing", says[k]);
+        cr_expect_eq(strstr(page, "Where time goes") != NULL, i);
+        cr_expect_eq(strstr(page, "The last run, a box a kernel") != NULL, i);
+        cr_expect_not(strstr(page, "http") || strstr(page, "src="), "needs something else");
+        free(page);
+    }
+    end(&t);
+}
+
+/* ---- times ---- */
+
+Test(explain, after_runs_every_kernel_has_its_time_and_its_part_of_the_roof)
+{
+    told t = compile(training(), (wf_compile_options){.explain = true}, 2);
+    run(&t, 5);
+    char *text = wf_program_explain(t.p, &(wf_explain_options){.gflops = 1000, .gbs = 1000});
+    cr_expect(strstr(text, "means of 5 runs on 2 threads; the roof is 1000.0 GFLOP/s and 1000.0 "
+                           "GB/s, as given"),
+              "%s", text);
+    double ms, share, gflops, gbs, roof, waiting, mflop, mib, sum = 0, all = 0;
+    const char *at = strstr(text, "Where time goes");
+    for (at = strstr(at, "op") + 2; at[1] != '\n'; at = strchr(at + 1, '\n')) {
+        char op[32];
+        cr_assert_eq(sscanf(at, " %lf %lf %lf %lf %lf %lf %lf %lf %*d %31s", &ms, &share, &gflops,
+                            &gbs, &roof, &waiting, &mflop, &mib, op),
+                     9, "%.100s", at);
+        cr_expect(ms > 0 || share < 1, "%.100s", at);
+        cr_expect(waiting > -5 && waiting <= 100, "%.100s", at);
+        if (ms > 0.02)
+            cr_expect_float_eq(gflops * ms, mflop, 0.06 * mflop + 0.06 * ms, "%.100s", at);
+        cr_expect_leq(roof, 100, "%.100s", at);
+        if (!strcmp(op, "all"))
+            all = ms;
+        else
+            sum += ms;
+        if (!strchr(at + 1, '\n')) break;
+    }
+    cr_expect_float_eq(sum, all, 0.02 * all + 0.02, "%s", text);
+    free(text);
+    text = wf_program_explain(t.p, NULL);
+    at = strstr(text, "the roof is ");
+    cr_assert(at && strstr(at, "measured"));
+    cr_assert_eq(sscanf(at, "the roof is %lf GFLOP/s and %lf", &gflops, &gbs), 2);
+    cr_expect(gflops > 0.1 && gbs > 0.05, "%g GFLOP/s, %g GB/s", gflops, gbs);
+    free(text);
+    end(&t);
+}
+
+static void spin(void *ctx, int thread, int64_t lo, int64_t hi)
+{
+    volatile double x = 1;
+    (void)ctx, (void)thread;
+    for (int64_t i = lo * 20000; i < hi * 20000; i++) x = x * 1.0000001;
+}
+
+Test(explain, a_pool_tells_how_long_its_threads_worked_once_asked_to)
+{
+    wf_pool *p = wf_pool_new(3, NULL);
+    wf_pool_for(p, 30, 1, spin, NULL);
+    cr_expect_eq(wf_pool_busy(p), 0);
+    wf_pool_measure(p);
+    for (int n = 1; n <= 30; n += 29) { /* one unit runs on the caller alone */
+        struct timespec a, b;
+        int64_t before = wf_pool_busy(p);
+        clock_gettime(CLOCK_MONOTONIC, &a);
+        wf_pool_for(p, n, 1, spin, NULL);
+        clock_gettime(CLOCK_MONOTONIC, &b);
+        int64_t took = (b.tv_sec - a.tv_sec) * 1000000000 + b.tv_nsec - a.tv_nsec;
+        int64_t busy = wf_pool_busy(p) - before;
+        cr_expect(busy > 0 && busy <= (n == 1 ? 1 : 3) * took, "%d units: %lld of %lld ns", n,
+                  (long long)busy, (long long)took);
+    }
+    wf_pool_free(p);
+}
