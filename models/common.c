@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "models/common.h"
 
+#include "io/file.h"
 #include <errno.h>
 #include <math.h>
 #include <signal.h>
@@ -26,6 +27,19 @@ double wf_seconds(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+wf_status wf_explain_to(const wf_program *p, const char *path)
+{
+    char *page = wf_program_explain(p, &(wf_explain_options){.html = true});
+    wf_out out;
+    wf_status s = page ? wf_out_open(&out, path) : WF_ENOMEM;
+    if (s == WF_OK) {
+        fputs(page, out.file); /* what fails here, commit finds */
+        s = wf_out_commit(&out);
+    }
+    free(page);
+    return s;
 }
 
 static volatile sig_atomic_t stop_asked;

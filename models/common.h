@@ -59,6 +59,8 @@ bool wf_make_folder(const char *command, const char *path);
  * what a killed run has left half written of these files (the list ends with NULL). *lock is -1 if
  * there is no such folder. False after one line on stderr. */
 bool wf_lock_folder(const char *command, const char *path, const char *const *files, int *lock);
+/* wf_program_explain as a page in a file. */
+wf_status wf_explain_to(const wf_program *p, const char *path);
 /* "folder/name", malloc'ed; NULL: out of memory. */
 char *wf_path_join(const char *folder, const char *name);
 

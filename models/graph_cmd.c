@@ -1,4 +1,5 @@
-/* weft graph gau: the graph of a GAU, as declared, as Graphviz, or after the compiler. */
+/* weft graph gau: the graph of a GAU, as declared, as Graphviz, or after the compiler, and
+ * what that did. */
 #include "models/common.h"
 #include "models/drivers.h"
 #include "models/gau_options.h"
@@ -11,7 +12,8 @@ typedef struct options {
     wf_gau_options model;
     wf_train_options training;
     int dump;
-    bool forward;
+    bool forward, explain;
+    const char *html;
     int64_t vocab, tokens, rows, picks;
 } options;
 
@@ -22,6 +24,10 @@ enum { BEFORE, AFTER, DOT };
 static const wf_arg args[] = {
     {"dump", WF_ARG_CHOICE, AT(dump), "before", "before|after|dot", 0, 0, 0, false,
      "The declared graph, the compiled one, or the declared one for Graphviz"},
+    {"explain", WF_ARG_FLAG, AT(explain), NULL, NULL, 0, 0, 0, false,
+     "Instead: what the compiler did, what it nearly did, the plan of memory, the kernels' cost"},
+    {"html", WF_ARG_TEXT, AT(html), NULL, "FILE", 0, 0, 0, false,
+     "Write the same as a page for a browser, with the graphs and a drawing of the memory"},
     {"forward", WF_ARG_FLAG, AT(forward), NULL, NULL, 0, 0, 0, false, "Without the training step"},
     {"vocab", WF_ARG_INT, AT(vocab), "5000", "N", 1, 10000000, 0, false, "Words"},
     {"tokens", WF_ARG_INT, AT(tokens), "512", "N", 1, 1000000, 0, false,
@@ -41,7 +47,15 @@ static wf_command command(void)
     };
 }
 
-/* malloc'ed text of the compiled program; NULL: wf_error(). */
+/* What was asked for of the compiled program; NULL: wf_error(). */
+static char *tell(const wf_program *p, const options *o)
+{
+    if (o->html && wf_explain_to(p, o->html) != WF_OK) return NULL;
+    if (o->explain) return wf_program_explain(p, NULL);
+    return o->html ? calloc(1, 1) : wf_program_text(p);
+}
+
+/* malloc'ed text about the compiled program; NULL: wf_error(). */
 static char *compiled(const wf_graph *g, const options *o)
 {
     wf_runtime *rt = wf_runtime_new(&(wf_runtime_options){.threads = 1, .no_pinning = true});
@@ -49,8 +63,11 @@ static char *compiled(const wf_graph *g, const options *o)
     wf_program *p = NULL;
     char *text = NULL;
     wf_size_value sizes[] = {{"tokens", o->tokens}, {"rows", o->rows}, {"picks", o->picks}, {0}};
-    wf_compile_options how = {.sizes = sizes, .forward_only = o->forward, .look_only = true};
-    if (rt && wf_compile(&p, g, store, rt, &how) == WF_OK) text = wf_program_text(p);
+    wf_compile_options how = {.sizes = sizes,
+                              .forward_only = o->forward,
+                              .look_only = true,
+                              .explain = o->explain || o->html};
+    if (rt && wf_compile(&p, g, store, rt, &how) == WF_OK) text = tell(p, o);
     wf_program_free(p);
     wf_store_free(store);
     wf_runtime_free(rt);
@@ -85,9 +102,9 @@ int wf_graph_gau_main(int argc, char **argv)
     if (!o.forward) wf_minimize(loss, training.optimizer, &training.hyper, &training.minimize);
     char *text = NULL;
     if (wf_graph_check(g) == WF_OK)
-        text = o.dump == AFTER ? compiled(g, &o)
-               : o.dump == DOT ? wf_graph_dot(g)
-                               : wf_graph_text(g);
+        text = o.dump == AFTER || o.explain || o.html ? compiled(g, &o)
+               : o.dump == DOT                        ? wf_graph_dot(g)
+                                                      : wf_graph_text(g);
     if (text)
         fputs(text, stdout);
     else

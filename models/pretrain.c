@@ -103,7 +103,8 @@ static bool compile(wf_pretrain *p)
     const wf_mlm *m = &p->data;
     wf_size_value sizes[] = {
         {"tokens", m->options.batch}, {"rows", m->rows}, {"picks", m->picks}, {0}};
-    wf_compile_options train = {.sizes = sizes}, evaluate = {.sizes = sizes, .forward_only = true};
+    wf_compile_options train = {.sizes = sizes, .explain = p->o->explain},
+                       evaluate = {.sizes = sizes, .forward_only = true};
     wf_graph *g = wf_graph_new();
     wf_node *loss = wf_gau_mlm(g, &p->config);
     wf_minimize(loss, p->training.optimizer, &p->training.hyper, &p->training.minimize);
@@ -166,13 +167,20 @@ static bool end_log(wf_pretrain *p)
                              errno ? strerror(errno) : "a line is missing");
 }
 
+/* Before the first step it is a page without times, and tells that the file can be written. */
+static bool explain(const wf_pretrain *p)
+{
+    return !p->o->explain || wf_explain_to(p->train, p->o->explain) == WF_OK || wf_pretrain_fail(p);
+}
+
 static bool train(wf_pretrain *p)
 {
-    if (!take_folder(p) || !read_text(p) || !prepare_model(p) || !make_folder(p) || !open_log(p))
+    if (!take_folder(p) || !read_text(p) || !prepare_model(p) || !make_folder(p) || !open_log(p) ||
+        !explain(p))
         return false;
     wf_stop_on_signals();
     wf_pretrain_begin(p);
-    if (!wf_pretrain_loop(p) || !wf_pretrain_end(p) || !end_log(p)) return false;
+    if (!wf_pretrain_loop(p) || !wf_pretrain_end(p) || !end_log(p) || !explain(p)) return false;
     return wf_runtime_save_trace(p->rt) == WF_OK || wf_pretrain_fail(p);
 }
 

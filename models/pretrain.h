@@ -13,7 +13,7 @@ typedef struct wf_pretrain_options {
     wf_gau_options model;
     wf_train_options training;
     wf_arg_list text;
-    const char *vocab, *words, *out, *log, *trace, *init, *schedule;
+    const char *vocab, *words, *out, *log, *trace, *explain, *init, *schedule;
     int64_t steps, batch, max_len, warmup, held_out, seed, threads;
     int64_t show_every, eval_every, save_every;
     double minutes;

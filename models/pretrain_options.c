@@ -23,6 +23,8 @@ static const wf_arg files[] = {
     {"log", WF_ARG_TEXT, AT(log), NULL, "FILE", 0, 0, 0, false, "Write one JSON object a line"},
     {"trace", WF_ARG_TEXT, AT(trace), NULL, "FILE", 0, 0, 0, false,
      "Write a Chrome trace of all kernels"},
+    {"explain", WF_ARG_TEXT, AT(explain), NULL, "FILE", 0, 0, 0, false,
+     "Write a page for a browser: what the compiler did with the training step, where time goes"},
 };
 
 static const wf_arg course[] = {
