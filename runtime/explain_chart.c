@@ -58,7 +58,7 @@ void wf_draw_memory(wf_page *page, const wf_program *p)
     wf_text_add(&page->t,
                 "<line class=\"axis\" x1=\"%.2f\" y1=\"0\" x2=\"%.2f\" y2=\"%d\"/>\n"
                 "<text x=\"%.2f\" y=\"%d\" text-anchor=\"%s\">peak, step %d</text>\n</svg>\n",
-                x, x, HEIGHT, x, HEIGHT + 15, x > WIDTH / 2 ? "end" : "start", peak);
+                x, x, HEIGHT, x, HEIGHT + 15, x > 0.5 * WIDTH ? "end" : "start", peak);
     wf_page_line(page,
                  "Steps from left to right, the slab's bytes from bottom to top; what lives at the "
                  "peak stands out. Point at a box for its name.");
