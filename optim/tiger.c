@@ -13,13 +13,28 @@
  *
  * RMS is that of p before the step, at least rms_floor: with a floor of 0, as published, a tensor
  * or row that is all zero never moves.
+ *
+ * Accumulation over k runs needs no buffer, since g enters m linearly: run t = 0, 1, ... does
+ *
+ *   m <- (t mod k = 0 ? beta : 1) m + (1 - beta) / k g;  p moves where (t + 1) mod k = 0
+ *
+ * A gradient that is not finite, in a run of any phase: m stays and p <- (p - c) shrink + c, where
+ * the centre c is 1 for a scale, role.centre for custom and 0 for all others.
  */
 #include <weft/op.h>
+
+#include <float.h>
+#include <math.h>
+
+static wf_node *number(wf_node *p, float x)
+{
+    return wf_constant(wf_graph_of(p), x);
+}
 
 static wf_node *rms(wf_node *p, wf_axes axes, float floor)
 {
     wf_node *r = wf_sqrt(wf_mean(wf_square(p), axes, axes.n > 0));
-    return floor > 0 ? wf_max(r, wf_constant(wf_graph_of(p), floor)) : r;
+    return floor > 0 ? wf_max(r, number(p, floor)) : r;
 }
 
 static wf_node *rate(wf_node *p, wf_node *lr, wf_role role, float floor)
@@ -44,17 +59,70 @@ static float decay(float decay_of_kernels, wf_role role)
     return role.kind == WF_CUSTOM ? decay_of_kernels * role.decay : decay_of_kernels;
 }
 
+static float centre(wf_role role)
+{
+    return role.kind == WF_SCALE ? 1 : role.kind == WF_CUSTOM ? role.centre : 0;
+}
+
+/* What is below the normal numbers becomes 0: beta m rounds back to m there, so that a row which is
+ * not read any more would move by the sign of its momentum for ever. NaN stays NaN. */
+static wf_node *flush(wf_node *m)
+{
+    return wf_mul(m, wf_less_equal(number(m, FLT_MIN), wf_abs(m)));
+}
+
+/* *is_last: 1 in the run of k that moves p; NULL if every run does. */
+static wf_node *momentum(wf_node *p, wf_node *dp, wf_node *m, const wf_tiger_hyper *h,
+                         wf_node **is_last)
+{
+    *is_last = NULL;
+    if (h->accumulate <= 1) return flush(wf_lerp(dp, m, h->beta));
+    int k = h->accumulate;
+    wf_node *phase = wf_state_shaped(p, "phase", WF_SCALAR), *zero = number(p, 0);
+    *is_last = wf_less_equal(number(p, (float)(k - 1)), phase);
+    wf_assign(phase, wf_where(*is_last, zero, wf_shift(phase, 1)));
+    wf_node *kept = wf_where(wf_equal(phase, zero), number(p, h->beta), number(p, 1));
+    float part = (float)((1 - (double)h->beta) / k);
+    return flush(wf_add(wf_mul(kept, m), wf_scale(dp, part)));
+}
+
+/* sign(m), or sign(m) |m|^(1 - lr / peak) */
+static wf_node *direction(wf_node *m, wf_node *lr, float peak)
+{
+    if (peak == 0) return wf_sign(m);
+    wf_node *power = wf_shift(wf_neg(wf_clamp(wf_scale(lr, 1 / peak), 0, 1)), 1);
+    return wf_mul(wf_sign(m), wf_pow(wf_abs(m), power));
+}
+
+/* 1 if any element of dp is NaN (or, in the stricter mode, infinite), else 0 */
+static wf_node *is_bad(wf_node *dp, wf_nonfinite mode)
+{
+    wf_node *ok =
+        mode == WF_SKIP_NAN ? wf_equal(dp, dp) : wf_less(wf_abs(dp), number(dp, INFINITY));
+    return wf_max_over(wf_shift(wf_neg(ok), 1), WF_ALL, false);
+}
+
 static wf_node *tiger_step(wf_node *p, wf_node *dp, wf_node *lr, const void *hyper)
 {
     const wf_tiger_hyper *h = hyper;
     wf_role role = wf_param_role(p);
-    wf_node *m = wf_state(p, "momentum");
-    wf_node *fresh = wf_lerp(dp, m, h->beta);
-    wf_assign(m, fresh);
-    wf_node *step = wf_sign(fresh);
+    wf_node *m = wf_state(p, "momentum"), *is_last;
+    wf_node *fresh = momentum(p, dp, m, h, &is_last);
+    wf_node *step = direction(fresh, lr, h->peak);
     float d = decay(h->decay, role);
     if (d != 0) step = wf_add(step, wf_scale(p, d));
-    return wf_sub(p, wf_mul(rate(p, lr, role, h->rms_floor), step));
+    wf_node *next = wf_sub(p, wf_mul(rate(p, lr, role, h->rms_floor), step));
+    if (is_last) next = wf_where(is_last, next, p);
+    if (h->nonfinite != WF_SKIP_NONE) {
+        wf_node *bad = is_bad(dp, h->nonfinite),
+                *skipped = wf_state_shaped(p, "skipped", WF_SCALAR);
+        float c = centre(role), shrink = h->shrink > 0 ? h->shrink : 0.99f;
+        wf_assign(skipped, wf_add(skipped, bad));
+        fresh = wf_where(bad, m, fresh);
+        next = wf_where(bad, wf_shift(wf_scale(wf_shift(p, -c), shrink), c), next);
+    }
+    wf_assign(m, fresh);
+    return next;
 }
 
 static const char *tiger_check(const void *hyper)
@@ -62,6 +130,10 @@ static const char *tiger_check(const void *hyper)
     const wf_tiger_hyper *h = hyper;
     if (!(h->beta >= 0 && h->beta < 1)) return "beta must lie in [0, 1)";
     if (!(h->rms_floor >= 0)) return "rms_floor must not be negative";
+    if (!(h->accumulate >= 0 && h->accumulate <= 1 << 24))
+        return "accumulate must lie in 0..16777216"; /* its count is a float */
+    if (!(h->shrink >= 0 && h->shrink <= 1)) return "shrink must lie in [0, 1]";
+    if (!(h->peak >= 0)) return "peak must not be negative";
     return h->decay >= 0 ? NULL : "decay must not be negative";
 }
 

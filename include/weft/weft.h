@@ -303,9 +303,16 @@ typedef struct wf_adamw_hyper {
 typedef struct wf_lion_hyper {
     float beta1, beta2, decay;
 } wf_lion_hyper;
+/* Which gradients Tiger skips, tensor by tensor; it counts them in the state "skipped". */
+typedef enum wf_nonfinite { WF_SKIP_NONE, WF_SKIP_NAN, WF_SKIP_NAN_OR_INF } wf_nonfinite;
 typedef struct wf_tiger_hyper {
     float beta, decay;
-    float rms_floor; /* least RMS(parameter) in the rate; 0 as published */
+    float rms_floor;        /* least RMS(parameter) in the rate; 0 as published */
+    int accumulate;         /* runs whose gradients' mean makes one step, without a buffer; 0: 1.
+                               clip_norm would act on each run's gradient, not on the mean */
+    wf_nonfinite nonfinite; /* as published: WF_SKIP_NAN, which costs a pass over the gradient */
+    float shrink;           /* what a skipped tensor is shrunk by; 0: 0.99 */
+    float peak;             /* sign(m) |m|^(1 - lr / peak) in place of sign(m); 0: sign(m) */
 } wf_tiger_hyper;
 
 WF_API extern const wf_optimizer wf_sgd, wf_adamw, wf_lion, wf_tiger;
