@@ -21,29 +21,18 @@
  * A gradient that is not finite, in a run of any phase: m stays and p <- (p - c) shrink + c, where
  * the centre c is 1 for a scale, role.centre for custom and 0 for all others.
  */
-#include <weft/op.h>
+#include "optim/optim.h"
 
 #include <float.h>
 #include <math.h>
-
-static wf_node *number(wf_node *p, float x)
-{
-    return wf_constant(wf_graph_of(p), x);
-}
-
-static wf_node *rms(wf_node *p, wf_axes axes, float floor)
-{
-    wf_node *r = wf_sqrt(wf_mean(wf_square(p), axes, axes.n > 0));
-    return floor > 0 ? wf_max(r, number(p, floor)) : r;
-}
 
 static wf_node *rate(wf_node *p, wf_node *lr, wf_role role, float floor)
 {
     switch (role.kind) {
     case WF_KERNEL:
-        return wf_mul(lr, rms(p, WF_ALL, floor));
+        return wf_mul(lr, wf_rms(p, WF_ALL, floor));
     case WF_EMBEDDING:
-        return wf_mul(lr, rms(p, WF_AXES(-1), floor));
+        return wf_mul(lr, wf_rms(p, WF_AXES(-1), floor));
     case WF_BIAS:
     case WF_SCALE:
         return wf_scale(lr, 0.5f);
@@ -68,7 +57,7 @@ static float centre(wf_role role)
  * not read any more would move by the sign of its momentum for ever. NaN stays NaN. */
 static wf_node *flush(wf_node *m)
 {
-    return wf_mul(m, wf_less_equal(number(m, FLT_MIN), wf_abs(m)));
+    return wf_mul(m, wf_less_equal(wf_beside(m, FLT_MIN), wf_abs(m)));
 }
 
 /* *is_last: 1 in the run of k that moves p; NULL if every run does. */
@@ -78,10 +67,10 @@ static wf_node *momentum(wf_node *p, wf_node *dp, wf_node *m, const wf_tiger_hyp
     *is_last = NULL;
     if (h->accumulate <= 1) return flush(wf_lerp(dp, m, h->beta));
     int k = h->accumulate;
-    wf_node *phase = wf_state_shaped(p, "phase", WF_SCALAR), *zero = number(p, 0);
-    *is_last = wf_less_equal(number(p, (float)(k - 1)), phase);
+    wf_node *phase = wf_state_shaped(p, "phase", WF_SCALAR), *zero = wf_beside(p, 0);
+    *is_last = wf_less_equal(wf_beside(p, (float)(k - 1)), phase);
     wf_assign(phase, wf_where(*is_last, zero, wf_shift(phase, 1)));
-    wf_node *kept = wf_where(wf_equal(phase, zero), number(p, h->beta), number(p, 1));
+    wf_node *kept = wf_where(wf_equal(phase, zero), wf_beside(p, h->beta), wf_beside(p, 1));
     float part = (float)((1 - (double)h->beta) / k);
     return flush(wf_add(wf_mul(kept, m), wf_scale(dp, part)));
 }
@@ -98,7 +87,7 @@ static wf_node *direction(wf_node *m, wf_node *lr, float peak)
 static wf_node *is_bad(wf_node *dp, wf_nonfinite mode)
 {
     wf_node *ok =
-        mode == WF_SKIP_NAN ? wf_equal(dp, dp) : wf_less(wf_abs(dp), number(dp, INFINITY));
+        mode == WF_SKIP_NAN ? wf_equal(dp, dp) : wf_less(wf_abs(dp), wf_beside(dp, INFINITY));
     return wf_max_over(wf_shift(wf_neg(ok), 1), WF_ALL, false);
 }
 
@@ -137,11 +126,30 @@ static const char *tiger_check(const void *hyper)
     return h->decay >= 0 ? NULL : "decay must not be negative";
 }
 
+static const wf_hyper tiger_hypers[] = {
+    {"beta", WF_HYPER_REAL, offsetof(wf_tiger_hyper, beta), "share of the old momentum", NULL},
+    {"decay", WF_HYPER_REAL, offsetof(wf_tiger_hyper, decay),
+     "weight decay of kernels and embeddings", NULL},
+    {"rms_floor", WF_HYPER_REAL, offsetof(wf_tiger_hyper, rms_floor),
+     "least RMS(parameter) in the rate", NULL},
+    {"accumulate", WF_HYPER_COUNT, offsetof(wf_tiger_hyper, accumulate),
+     "runs that make one step; 0: 1", NULL},
+    {"nonfinite", WF_HYPER_CHOICE, offsetof(wf_tiger_hyper, nonfinite),
+     "gradients that are skipped", "none|nan|nan_or_inf"},
+    {"shrink", WF_HYPER_REAL, offsetof(wf_tiger_hyper, shrink),
+     "of a tensor that is skipped; 0: 0.99", NULL},
+    {"peak", WF_HYPER_REAL, offsetof(wf_tiger_hyper, peak),
+     "sign(m) |m|^(1 - lr / peak); 0: sign(m)", NULL},
+    {0},
+};
+
 const wf_optimizer wf_tiger = {
     .name = "tiger",
     .doc = "m = beta m + (1-beta) g; p -= lr RMS(p) (sign(m) + decay p); biases lr/2, no decay",
     .hyper_size = sizeof(wf_tiger_hyper),
     .defaults = &(const wf_tiger_hyper){.beta = 0.965f, .decay = 0.01f},
+    .hypers = tiger_hypers,
+    .lr = 1.76e-3f,
     .step = tiger_step,
     .check = tiger_check,
 };

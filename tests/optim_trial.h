@@ -69,12 +69,18 @@ static inline void expect_tensor(const trial *t, const char *name, const double 
                            i, (double)x[i], want[i]);
 }
 
+/* sum(w gradient) of a w of six elements */
+static inline wf_node *shaped_w(trial *t, wf_role role, wf_shape shape)
+{
+    wf_node *w = wf_param(t->g, "w", shape, role, (wf_init){0});
+    wf_node *dw = wf_input(t->g, "gradient", WF_F32, shape);
+    wf_store_put(t->store, "w", WF_F32, shape, start);
+    return wf_sum(wf_mul(w, dw), WF_ALL, false);
+}
+
 static inline wf_node *w_times_gradient(trial *t, wf_role role)
 {
-    wf_node *w = wf_param(t->g, "w", WF_SHAPE(2, 3), role, (wf_init){0});
-    wf_node *dw = wf_input(t->g, "gradient", WF_F32, WF_SHAPE(2, 3));
-    wf_store_put(t->store, "w", WF_F32, WF_SHAPE(2, 3), start);
-    return wf_sum(wf_mul(w, dw), WF_ALL, false);
+    return shaped_w(t, role, WF_SHAPE(2, 3));
 }
 
 #endif

@@ -320,7 +320,7 @@ Test(optim, optimizers_are_found_by_name)
     cr_expect_eq(wf_optimizer_find("adamw"), &wf_adamw);
     cr_expect_eq(wf_optimizer_find("lion"), &wf_lion);
     cr_expect_eq(wf_optimizer_find("tiger"), &wf_tiger);
-    cr_expect_null(wf_optimizer_find("lamb"));
+    cr_expect_null(wf_optimizer_find("lam"));
 }
 
 /* ---- schedules ---- */

@@ -268,10 +268,13 @@ Test(shapes, optimizers)
     minimize(&wf_sgd, &(wf_sgd_hyper){.momentum = 1}, "sgd: momentum");
     minimize(&wf_sgd, &(wf_sgd_hyper){.decay = -1}, "sgd: decay");
     minimize(&wf_sgd, &(wf_sgd_hyper){.momentum = NAN}, "sgd: momentum");
-    minimize(&wf_adamw, &(wf_adamw_hyper){1, 0.999f, 1e-8f, 0}, "adamw: beta1");
-    minimize(&wf_adamw, &(wf_adamw_hyper){0.9f, 2, 1e-8f, 0}, "adamw: beta2");
-    minimize(&wf_adamw, &(wf_adamw_hyper){0.9f, 0.999f, 0, 0}, "adamw: eps");
-    minimize(&wf_adamw, &(wf_adamw_hyper){0.9f, 0.999f, 1e-8f, NAN}, "adamw: decay");
+    minimize(&wf_adamw, &(wf_adamw_hyper){.beta1 = 1, .beta2 = 0.999f, .eps = 1e-8f},
+             "adamw: beta1");
+    minimize(&wf_adamw, &(wf_adamw_hyper){.beta1 = 0.9f, .beta2 = 2, .eps = 1e-8f}, "adamw: beta2");
+    minimize(&wf_adamw, &(wf_adamw_hyper){.beta1 = 0.9f, .beta2 = 0.999f}, "adamw: eps");
+    minimize(&wf_adamw,
+             &(wf_adamw_hyper){.beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .decay = NAN},
+             "adamw: decay");
     minimize(&wf_lion, &(wf_lion_hyper){.beta1 = -0.1f, .beta2 = 0.99f}, "lion: beta1");
     minimize(&wf_lion, &(wf_lion_hyper){.beta1 = 0.9f, .beta2 = 1}, "lion: beta2");
     minimize(&wf_tiger, &(wf_tiger_hyper){.beta = 1}, "tiger: beta");

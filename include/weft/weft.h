@@ -294,14 +294,21 @@ typedef struct wf_minimize_options {
 WF_API void wf_minimize(wf_node *loss, const wf_optimizer *optimizer, const void *hyper,
                         const wf_minimize_options *options);
 
+/* The file of an optimizer has its formula. decay of sgd, adam and rmsprop is added to the gradient
+ * (L2), that of the others is decoupled. */
 typedef struct wf_sgd_hyper {
-    float momentum, decay; /* decay is added to the gradient (L2) */
+    float momentum, decay;
+    float dampening;  /* of the gradient in the momentum, from the second step on */
+    bool is_nesterov; /* needs a momentum and no dampening */
+    bool is_average;  /* b = momentum b + (1 - momentum) g */
 } wf_sgd_hyper;
-typedef struct wf_adamw_hyper {
-    float beta1, beta2, eps, decay; /* decay is decoupled */
+typedef struct wf_adamw_hyper { /* also of wf_adam */
+    float beta1, beta2, eps, decay;
+    bool amsgrad; /* divide by the largest second moment so far */
 } wf_adamw_hyper;
 typedef struct wf_lion_hyper {
     float beta1, beta2, decay;
+    float caution; /* 1: steps against the gradient are left out; 0: as published */
 } wf_lion_hyper;
 /* Which gradients Tiger skips, tensor by tensor; it counts them in the state "skipped". */
 typedef enum wf_nonfinite { WF_SKIP_NONE, WF_SKIP_NAN, WF_SKIP_NAN_OR_INF } wf_nonfinite;
@@ -315,8 +322,40 @@ typedef struct wf_tiger_hyper {
     float peak;             /* sign(m) |m|^(1 - lr / peak) in place of sign(m); 0: sign(m) */
 } wf_tiger_hyper;
 
-WF_API extern const wf_optimizer wf_sgd, wf_adamw, wf_lion, wf_tiger;
+typedef enum wf_lamb_form { WF_LAMB_OPTAX, WF_LAMB_RAW, WF_LAMB_BERT4KERAS } wf_lamb_form;
+typedef struct wf_lamb_hyper {
+    float beta1, beta2, eps, decay;
+    float max_ratio; /* of the norms of parameter and step; 0: no limit */
+    wf_lamb_form form;
+} wf_lamb_hyper;
+typedef enum wf_adafactor_form {
+    WF_ADAFACTOR_OPTAX,
+    WF_ADAFACTOR_HF,
+    WF_ADAFACTOR_BERT4KERAS,
+    WF_ADAFACTOR_TORCH,
+} wf_adafactor_form;
+typedef struct wf_adafactor_hyper {
+    float momentum, decay; /* optax: the decay is not multiplied by the rate */
+    float eps;             /* least RMS(parameter) in the rate */
+    bool is_unscaled;      /* RMS(parameter) is no factor of the rate */
+    int min_dim;           /* optax, bert4keras: smaller matrices are not factored */
+    wf_adafactor_form form;
+} wf_adafactor_hyper;
+typedef struct wf_rmsprop_hyper {
+    float beta, eps, momentum, decay;
+    bool is_centred;
+} wf_rmsprop_hyper;
+typedef struct wf_nadam_hyper {
+    float beta1, beta2, eps, decay, momentum_decay;
+} wf_nadam_hyper;
+typedef struct wf_radam_hyper {
+    float beta1, beta2, eps, decay;
+} wf_radam_hyper;
+
+WF_API extern const wf_optimizer wf_sgd, wf_adam, wf_adamw, wf_lion, wf_tiger, wf_lamb,
+    wf_adafactor, wf_rmsprop, wf_nadam, wf_radam;
 WF_API const wf_optimizer *wf_optimizer_find(const char *name); /* NULL if there is none */
+WF_API const wf_optimizer *wf_optimizer_at(int i);              /* NULL behind the last */
 
 /* Learning-rate multipliers for 0-based update t. Piecewise linear through knots (step, value);
  * before the first knot from zero at step 0; after the last one constant. */
