@@ -10,8 +10,9 @@
  * optax       d = lr a u, averaged if there is a momentum;  p <- p - d - decay p
  * hf          d likewise;  p <- p - d - lr a decay p
  * bert4keras  u averaged if there is a momentum;  p <- p - lr (a u + decay p)
- * torch       rate = min(lr, 1 / sqrt(t));  p <- p - rate a u - lr decay p;  no 1e-30: mean(R) is
- *             at least e, V at least e^2, e the machine epsilon; no momentum
+ * torch       rate = min(lr, 1 / sqrt(t));  p <- p - rate a u - lr decay p;  mean(R) is at
+ *             least e and V at least e^2, e the machine epsilon (which makes the 1e-30 nothing);
+ *             no momentum
  *
  * optax and bert4keras factor over the two largest axes (of equals, the later is larger) if both
  * have min_dim elements; hf and torch over the last two axes of every tensor that has two.
@@ -49,7 +50,7 @@ static wf_node *second_moment(wf_node *p, wf_node *dp, wf_node *t, const wf_adaf
     bool is_torch = h->form == WF_ADAFACTOR_TORCH;
     int major, minor;
     wf_node *w = wf_pow(t, wf_beside(p, -0.8f));
-    wf_node *g = is_torch ? wf_square(dp) : wf_shift(wf_square(dp), 1e-30f), *v;
+    wf_node *g = wf_shift(wf_square(dp), 1e-30f), *v;
     if (factored_axes(p, h, &major, &minor)) {
         wf_node *rows = average(p, "rows", wf_mean(g, WF_AXES(major), true), w);
         wf_node *columns = average(p, "columns", wf_mean(g, WF_AXES(minor), true), w);

@@ -20,10 +20,3 @@ const wf_optimizer *wf_optimizer_find(const char *name)
         if (!strcmp(all[i]->name, name)) return all[i];
     return NULL;
 }
-
-const wf_hyper *wf_hyper_find(const wf_optimizer *o, const char *name)
-{
-    for (const wf_hyper *h = o->hypers; h && h->name; h++)
-        if (!strcmp(h->name, name)) return h;
-    return NULL;
-}

@@ -37,15 +37,14 @@ static wf_node *rate(wf_node *p, wf_node *lr, wf_role role, float floor)
     case WF_SCALE:
         return wf_scale(lr, 0.5f);
     case WF_CUSTOM:
-        return wf_scale(lr, role.rate);
+        break; /* its rate is in lr already, as its decay is in the hyper */
     }
     return lr;
 }
 
-static float decay(float decay_of_kernels, wf_role role)
+static float decay(float decay, wf_role role)
 {
-    if (role.kind == WF_BIAS || role.kind == WF_SCALE) return 0;
-    return role.kind == WF_CUSTOM ? decay_of_kernels * role.decay : decay_of_kernels;
+    return role.kind == WF_BIAS || role.kind == WF_SCALE ? 0 : decay;
 }
 
 static float centre(wf_role role)

@@ -101,8 +101,11 @@ static const row rows[] = {
     {"nadam", &wf_nadam, &(wf_nadam_hyper){ADAM, .decay = 0.1f, .momentum_decay = 4e-3f},
      .lr = .01f},
     {"radam", &wf_radam, &(wf_radam_hyper){ADAM, .decay = 0.1f}, .lr = .01f},
+    {"nadam, fast", &wf_nadam, &(wf_nadam_hyper){ADAM, .momentum_decay = 0.5f}, .lr = .01f},
     {"radam, short memory", &wf_radam,
-     &(wf_radam_hyper){.beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f}, .lr = .01f},
+     &(wf_radam_hyper){.beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f}, .lr = 1},
+    {"radam, long memory", &wf_radam,
+     &(wf_radam_hyper){.beta1 = 0.9f, .beta2 = 1 - 0x1p-17f, .eps = 1e-8f}, .lr = .1f},
 };
 
 static const golden *find(const char *name)
@@ -286,7 +289,83 @@ Test(optimizers, adafactor_keeps_rows_and_columns_of_the_axes_of_its_form)
     }
 }
 
+/* After one step: w is what is wanted, from w = first and gradients g. */
+static void expect_one_step(const wf_optimizer *o, const void *hyper, const float first[6],
+                            const float g[6], const double want[6], const char *what)
+{
+    trial t = begin();
+    wf_minimize(w_times_gradient(&t, (wf_role){0}), o, hyper, NULL);
+    memcpy(wf_store_data(t.store, "w", NULL, NULL), first, 6 * sizeof *first);
+    compile(&t, .01f);
+    memcpy(t.gradient, g, sizeof t.gradient);
+    cr_assert_eq(wf_run(t.p), WF_OK);
+    expect_tensor(&t, "w", want, what);
+    end(&t);
+}
+
+/* R = (1e-8, 1e-18), C = 5e-9: mean(R) becomes e, the second row of V becomes e^2. */
+Test(optimizers, adafactor_in_torchs_form_has_least_moments)
+{
+    static const float g[6] = {1e-4f, 1e-4f, 1e-4f, 1e-9f, 1e-9f, 1e-9f};
+    double e = (double)FLT_EPSILON, u = 1e-4 / sqrt(1e-8 * 5e-9 / e), v = 1e-9 / e;
+    double rms = sqrt((u * u + v * v) / 2), scale = 0.01 * 1.1226827987756,
+           want[6]; /* RMS(start) */
+    for (int i = 0; i < 6; i++) want[i] = (double)start[i] - scale * (i < 3 ? u : v) / rms;
+    expect_one_step(&wf_adafactor, &(wf_adafactor_hyper){.form = WF_ADAFACTOR_TORCH}, start, g,
+                    want, "small gradients");
+}
+
+Test(optimizers, adafactor_survives_gradients_of_zero_in_every_form)
+{
+    static const float none[6] = {0};
+    double want[6];
+    for (int i = 0; i < 6; i++) want[i] = (double)start[i];
+    for (int f = 0; f < 4; f++)
+        expect_one_step(&wf_adafactor, &(wf_adafactor_hyper){.form = (wf_adafactor_form)f}, start,
+                        none, want, "zero");
+}
+
+/* Without a norm the ratio is 1: a tensor of zeros moves as Adam would, or stays. */
+Test(optimizers, lamb_moves_a_tensor_of_zeros)
+{
+    static const float none[6] = {0}, g[6] = {1, -1, 1, -1, 1, -1};
+    static const double moved[6] = {-.01, .01, -.01, .01, -.01, .01}, still[6] = {0};
+    expect_one_step(&wf_lamb, NULL, none, g, moved, "zeros");
+    expect_one_step(&wf_lamb, NULL, none, none, still, "zeros without gradient");
+}
+
+/* A constant gradient has no variance, and rounding may leave less than none. */
+Test(optimizers, centred_rmsprop_stays_finite_on_a_constant_gradient)
+{
+    trial t = begin();
+    wf_rmsprop_hyper h = {.beta = 0.9f, .eps = 1e-4f, .is_centred = true};
+    wf_minimize(w_times_gradient(&t, (wf_role){0}), &wf_rmsprop, &h, NULL);
+    compile(&t, 1e-6f);
+    gradient(1, t.gradient);
+    for (int k = 0; k < 300; k++) cr_assert_eq(wf_run(t.p), WF_OK);
+    const float *w = wf_store_data(t.store, "w", NULL, NULL);
+    for (int i = 0; i < 6; i++) cr_expect(isfinite(w[i]), "%d", i);
+    end(&t);
+}
+
 /* ---- Lion: what its users ran into ---- */
+
+/* Where the gradient is 0 now, the momentum's step does not agree with it. */
+Test(optimizers, cautious_lion_leaves_out_what_has_no_gradient)
+{
+    trial t = begin();
+    wf_lion_hyper h = {.beta1 = 0.9f, .beta2 = 0.5f, .caution = 1};
+    wf_minimize(w_times_gradient(&t, (wf_role){0}), &wf_lion, &h, NULL);
+    compile(&t, .01f);
+    for (int i = 0; i < 6; i++) t.gradient[i] = 1;
+    cr_assert_eq(wf_run(t.p), WF_OK);
+    for (int i = 0; i < 3; i++) t.gradient[i] = 0;
+    cr_assert_eq(wf_run(t.p), WF_OK);
+    double want[6]; /* the other half moves twice as far */
+    for (int i = 0; i < 6; i++) want[i] = (double)start[i] - (i < 3 ? .01 : .03);
+    expect_tensor(&t, "w", want, "cautious");
+    end(&t);
+}
 
 static void run_lion(float decay, float factor, int steps, float w[6])
 {

@@ -139,8 +139,8 @@ typedef struct wf_init {
 
 typedef enum wf_role_kind { WF_KERNEL, WF_EMBEDDING, WF_BIAS, WF_SCALE, WF_CUSTOM } wf_role_kind;
 
-/* What an optimizer may want to know of a parameter: its learning rate's multiplier, its weight
- * decay's multiplier and the centre that it is pulled to. Only WF_CUSTOM reads the numbers. */
+/* What training knows of a parameter: its learning rate's multiplier, its weight decay's multiplier
+ * and the centre that Tiger shrinks it to. Only WF_CUSTOM reads the numbers, but always. */
 typedef struct wf_role {
     wf_role_kind kind;
     float rate, decay, centre;
@@ -283,9 +283,24 @@ WF_API wf_node *wf_gradient(wf_node *loss, wf_node *x);
 /* Store value into a parameter or state after all reads of the run. */
 WF_API void wf_assign(wf_node *leaf, wf_node *value);
 
+/* Parameters that are trained otherwise: those whose name and role both fit. A parameter that fits
+ * two groups is a mistake, and so is a group that no trained parameter fits. */
+typedef struct wf_param_group {
+    const char *pattern; /* of names, as a shell's of files: "*norm*"; NULL: all */
+    unsigned roles;      /* such as 1u << WF_BIAS | 1u << WF_SCALE; 0: all */
+    float rate;          /* multiplies the learning rate; 0: 1 */
+    float decay;         /* in place of the optimizer's; 0: that one */
+    bool no_decay;
+    float clip_norm; /* of the gradients of this group, which leave the global norm; 0: that one */
+    bool frozen;     /* not trained at all: nothing is stored or changed */
+    bool lazy;       /* rows (of the last axis) whose gradient is 0 stay; their state goes on */
+} wf_param_group;
+
 typedef struct wf_minimize_options {
     float clip_norm;     /* 0: none; else gradients are scaled to this global norm where above */
     const char *lr_name; /* name of the learning-rate input; NULL: "lr" */
+    const wf_param_group *groups; /* copied */
+    int n_groups;
 } wf_minimize_options;
 
 /* Train all parameters that loss depends on; each by one request only (add losses up). The learning

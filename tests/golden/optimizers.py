@@ -139,7 +139,9 @@ cases = {
     "rmsprop centred": by_torch(lambda p: T.RMSprop(p, 0.001, 0.9, centered=True, eps=1e-4)),
     "nadam": by_torch(lambda p: T.NAdam(p, 0.01, weight_decay=0.1, decoupled_weight_decay=True)),
     "radam": by_torch(lambda p: T.RAdam(p, 0.01, weight_decay=0.1, decoupled_weight_decay=True)),
-    "radam, short memory": by_torch(lambda p: T.RAdam(p, 0.01, (0.9, 0.95))),
+    "nadam, fast": by_torch(lambda p: T.NAdam(p, 0.01, momentum_decay=0.5)),
+    "radam, short memory": by_torch(lambda p: T.RAdam(p, 1, (0.9, 0.95))),
+    "radam, long memory": by_torch(lambda p: T.RAdam(p, 0.1, (0.9, 1 - 2**-17))),
 }
 
 # The same four steps, as others computed them from the formulas.
