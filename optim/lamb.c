@@ -60,7 +60,7 @@ static const wf_hyper lamb_hypers[] = {
 
 const wf_optimizer wf_lamb = {
     .name = "lamb",
-    .doc = "u = m^ / (sqrt(v^) + eps) + decay p; p -= lr |p| / |u| u",
+    .doc = "u = m^ / (sqrt(v^) + eps) + decay p; p -= lr norm(p) / norm(u) u",
     .hyper_size = sizeof(wf_lamb_hyper),
     .defaults =
         &(const wf_lamb_hyper){.beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-6f, .decay = 0.01f},
