@@ -15,6 +15,7 @@ static const struct driver {
     {"gau", "fill", "fill the [MASK]s of a sentence with a trained model", wf_gau_fill_main},
     {"vocab", "", "make a vocabulary from text files", wf_vocab_main},
     {"graph", "gau", "print the graph of a model before or after compiling", wf_graph_gau_main},
+    {"optimizers", "", "list the optimizers with their formulas and numbers", wf_optimizers_main},
 };
 
 enum { DRIVERS = sizeof drivers / sizeof *drivers, NAMES = 14 /* columns of both names */ };

@@ -2,7 +2,10 @@
 #include "models/gau_options.h"
 
 #include "models/common.h"
+#include "models/hyper.h"
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 #include <weft/op.h>
 
 #define AT(field) offsetof(wf_gau_options, field)
@@ -27,18 +30,22 @@ static const wf_arg gau_args[] = {
 #define AT(field) offsetof(wf_train_options, field)
 
 static const wf_arg train_args[] = {
-    {"optimizer", WF_ARG_CHOICE, AT(optimizer), "tiger", "tiger|lion|adamw|sgd", 0, 0, 0, true,
-     "Optimizer"},
+    {"optimizer", WF_ARG_CHOICE, AT(optimizer), "tiger",
+     "tiger|lion|adamw|sgd|adam|lamb|adafactor|rmsprop|nadam|radam", 0, 0, 0, true,
+     "Optimizer; weft optimizers tells their formulas and numbers"},
     {"lr", WF_ARG_REAL, AT(lr), NULL, "X", 0, 0, WF_ARG_ABOVE, true,
-     "Learning rate (default: tiger 0.00176, lion 0.0003, adamw 0.001, sgd 0.1)"},
+     "Learning rate (default: tiger 0.00176, lion 0.0003, adamw 0.001, sgd 0.1, ...)"},
     {"beta", WF_ARG_REAL, AT(beta), NULL, "X", 0, 1, WF_ARG_BELOW, true,
-     "Momentum of tiger (default: 0.965) and sgd (default: 0)"},
+     "Momentum of tiger (default: 0.965), sgd and adafactor (default: 0); average of rmsprop "
+     "(default: 0.99)"},
     {"beta1", WF_ARG_REAL, AT(beta1), NULL, "X", 0, 1, WF_ARG_BELOW, true,
-     "First moment of lion and adamw (default: 0.9)"},
+     "First moment of lion and the family of adam (default: 0.9)"},
     {"beta2", WF_ARG_REAL, AT(beta2), NULL, "X", 0, 1, WF_ARG_BELOW, true,
-     "Second moment of lion (default: 0.99) and adamw (default: 0.999)"},
+     "Second moment of lion (default: 0.99) and the family of adam (default: 0.999)"},
     {"decay", WF_ARG_REAL, AT(decay), NULL, "X", 0, 0, 0, true,
-     "Weight decay (default: tiger and adamw 0.01, lion and sgd 0)"},
+     "Weight decay (default: tiger, adamw and lamb 0.01, others 0)"},
+    {"hyper", WF_ARG_TEXT, AT(hyper), NULL, "LIST", 0, 0, 0, true,
+     "More numbers of the optimizer, such as amsgrad=yes,eps=1e-6 or accumulate=4"},
     {"clip", WF_ARG_REAL, AT(clip), "0", "X", 0, 0, 0, true,
      "Scale gradients down to this global norm; 0: never"},
 };
@@ -72,61 +79,79 @@ bool wf_gau_config_make(wf_gau_config *c, const char *command, const wf_gau_opti
     return !wrong || wf_complain(command, "%s", wrong);
 }
 
-/* What each optimizer has, and what it is when it is not given; in the order of the choices. */
-static const struct {
-    const wf_optimizer *optimizer;
-    double lr, beta, beta1, beta2, decay; /* NAN: it has none */
-} optimizers[] = {
-    {&wf_tiger, 1.76e-3, 0.965, NAN, NAN, 0.01},
-    {&wf_lion, 3e-4, NAN, 0.9, 0.99, 0},
-    {&wf_adamw, 1e-3, NAN, 0.9, 0.999, 0.01},
-    {&wf_sgd, 0.1, 0, NAN, NAN, 0},
-};
-
-static void fill(double *given, double otherwise)
+static const wf_optimizer *chosen(const wf_train_options *o)
 {
-    if (isnan(*given)) *given = otherwise;
+    static const wf_optimizer *const choices[] = {&wf_tiger, &wf_lion, &wf_adamw,     &wf_sgd,
+                                                  &wf_adam,  &wf_lamb, &wf_adafactor, &wf_rmsprop,
+                                                  &wf_nadam, &wf_radam};
+    return choices[o->optimizer];
+}
+
+typedef struct number {
+    const char *name;
+    double *value;
+} number;
+
+enum { NUMBERS = 4 };
+
+/* The numbers that have options of their own. */
+static void numbers_of(wf_train_options *o, number n[NUMBERS])
+{
+    const bool has_beta = wf_hyper_find(chosen(o), "beta") != NULL;
+    n[0] = (number){has_beta ? "beta" : "momentum", &o->beta};
+    n[1] = (number){"beta1", &o->beta1};
+    n[2] = (number){"beta2", &o->beta2};
+    n[3] = (number){"decay", &o->decay};
+}
+
+/* 0.01 for 0.01f, so that what is shown and kept is what was meant */
+static double short_double(float x)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%g", (double)x);
+    return strtod(text, NULL);
+}
+
+static float *field(const wf_hyper *h, void *hyper)
+{
+    return (float *)(void *)((char *)hyper + h->offset);
 }
 
 void wf_train_options_fill(wf_train_options *o)
 {
-    fill(&o->lr, optimizers[o->optimizer].lr);
-    fill(&o->beta, optimizers[o->optimizer].beta);
-    fill(&o->beta1, optimizers[o->optimizer].beta1);
-    fill(&o->beta2, optimizers[o->optimizer].beta2);
-    fill(&o->decay, optimizers[o->optimizer].decay);
+    const wf_optimizer *optimizer = chosen(o);
+    number n[NUMBERS];
+    numbers_of(o, n);
+    if (isnan(o->lr)) o->lr = short_double(optimizer->lr);
+    for (int i = 0; i < NUMBERS; i++) {
+        const wf_hyper *h = wf_hyper_find(optimizer, n[i].name);
+        if (!h || !isnan(*n[i].value)) continue;
+        *n[i].value = short_double(
+            *(const float *)(const void *)((const char *)optimizer->defaults + h->offset));
+    }
 }
 
 bool wf_training_make(wf_training *t, const char *command, wf_train_options *o)
 {
-    enum { TIGER, LION, ADAMW, SGD };
-    const wf_optimizer *optimizer = optimizers[o->optimizer].optimizer;
-    bool has_pair = o->optimizer == LION || o->optimizer == ADAMW;
-    const char *unused = has_pair && !isnan(o->beta)     ? "beta"
-                         : !has_pair && !isnan(o->beta1) ? "beta1"
-                         : !has_pair && !isnan(o->beta2) ? "beta2"
-                                                         : NULL;
-    if (unused)
-        return wf_complain(command, "--%s: of %s only, not of %s", unused,
-                           has_pair ? "tiger and sgd" : "lion and adamw", optimizer->name);
+    static const char *const options[NUMBERS] = {"beta", "beta1", "beta2", "decay"};
+    const wf_optimizer *optimizer = chosen(o);
+    number n[NUMBERS];
+    numbers_of(o, n);
+    for (int i = 0; i < NUMBERS; i++)
+        if (!isnan(*n[i].value) && !wf_hyper_find(optimizer, n[i].name))
+            return wf_complain(command, "--%s: %s has none (see weft optimizers)", options[i],
+                               optimizer->name);
     wf_train_options_fill(o);
     *t = (wf_training){
         .optimizer = optimizer, .minimize = {.clip_norm = (float)o->clip}, .lr = o->lr};
-    float beta = (float)o->beta, beta1 = (float)o->beta1, beta2 = (float)o->beta2;
-    float decay = (float)o->decay;
-    switch (o->optimizer) {
-    case TIGER:
-        t->hyper.tiger = (wf_tiger_hyper){.beta = beta, .decay = decay};
-        break;
-    case LION:
-        t->hyper.lion = (wf_lion_hyper){beta1, beta2, decay};
-        break;
-    case ADAMW:
-        t->hyper.adamw = (wf_adamw_hyper){beta1, beta2, 1e-8f, decay};
-        break;
-    case SGD:
-        t->hyper.sgd = (wf_sgd_hyper){beta, decay};
-        break;
+    memcpy(&t->hyper, optimizer->defaults, optimizer->hyper_size);
+    for (int i = 0; i < NUMBERS; i++) {
+        const wf_hyper *h = wf_hyper_find(optimizer, n[i].name);
+        if (h) *field(h, &t->hyper) = (float)*n[i].value;
     }
+    if (o->hyper && !wf_hyper_set(optimizer, &t->hyper, command, o->hyper)) return false;
+    if (optimizer == &wf_tiger && t->hyper.tiger.accumulate > 1 && o->clip > 0)
+        return wf_complain(command, "--clip: not together with accumulate: it would act on the "
+                                    "gradient of each run, not on their mean");
     return true;
 }

@@ -21,6 +21,7 @@ bool wf_gau_config_make(wf_gau_config *c, const char *command, const wf_gau_opti
 typedef struct wf_train_options {
     int optimizer;
     double lr, beta, beta1, beta2, decay, clip; /* NAN: the optimizer's default */
+    const char *hyper;                          /* more of them, "name=value,..." */
 } wf_train_options;
 
 wf_arg_group wf_train_arg_group(size_t base);
@@ -30,9 +31,14 @@ typedef struct wf_training {
     const wf_optimizer *optimizer;
     union {
         wf_sgd_hyper sgd;
-        wf_adamw_hyper adamw;
+        wf_adamw_hyper adamw; /* and adam */
         wf_lion_hyper lion;
         wf_tiger_hyper tiger;
+        wf_lamb_hyper lamb;
+        wf_adafactor_hyper adafactor;
+        wf_rmsprop_hyper rmsprop;
+        wf_nadam_hyper nadam;
+        wf_radam_hyper radam;
     } hyper;
     wf_minimize_options minimize;
     double lr;

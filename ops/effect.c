@@ -139,6 +139,11 @@ static bool minimize_infer(wf_node *y)
     const char *bad = a->optimizer->check ? a->optimizer->check(a->hyper) : NULL;
     if (bad) return wf_fail(y, "%s: %s", a->optimizer->name, bad);
     if (!(a->options.clip_norm >= 0)) return wf_fail(y, "clip_norm must not be negative");
+    for (int k = 0; k < a->options.n_groups; k++) {
+        const wf_param_group *group = &a->options.groups[k];
+        if (!(group->rate >= 0 && group->decay >= 0 && group->clip_norm >= 0))
+            return wf_fail(y, "group %d: rate, decay and clip_norm must not be negative", k);
+    }
     for (int i = 0; i < 2; i++)
         if (y->in[i]->dtype != WF_F32 || wf_elements(&y->in[i]->shape) != 1)
             return wf_fail(y, "the %s must be one float32 value", i ? "learning rate" : "loss");
@@ -165,6 +170,24 @@ static void train_once(wf_node *y)
     free(mine);
 }
 
+/* Into the graph, patterns too. False: out of memory. */
+static bool copy_groups(wf_graph *g, wf_minimize_options *o)
+{
+    if (o->n_groups <= 0) return true;
+    wf_param_group *copy = wf_graph_alloc(g, (size_t)o->n_groups * sizeof *copy);
+    if (!copy) return false;
+    memcpy(copy, o->groups, (size_t)o->n_groups * sizeof *copy);
+    for (int k = 0; k < o->n_groups; k++) {
+        if (!copy[k].pattern) continue;
+        size_t bytes = strlen(copy[k].pattern) + 1;
+        char *pattern = wf_graph_alloc(g, bytes);
+        if (!pattern) return false;
+        copy[k].pattern = memcpy(pattern, copy[k].pattern, bytes);
+    }
+    o->groups = copy;
+    return true;
+}
+
 void wf_minimize(wf_node *loss, const wf_optimizer *optimizer, const void *hyper,
                  const wf_minimize_options *options)
 {
@@ -172,7 +195,7 @@ void wf_minimize(wf_node *loss, const wf_optimizer *optimizer, const void *hyper
     wf_minimize_attr a = {.optimizer = optimizer};
     if (options) a.options = *options;
     void *copy = wf_graph_alloc(g, optimizer->hyper_size ? optimizer->hyper_size : 1);
-    if (!copy) return;
+    if (!copy || !copy_groups(g, &a.options)) return;
     if (optimizer->hyper_size)
         memcpy(copy, hyper ? hyper : optimizer->defaults, optimizer->hyper_size);
     a.hyper = copy;

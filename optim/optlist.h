@@ -1,2 +1,4 @@
 /* The only list of optimizers. */
-OPT(sgd) OPT(adamw) OPT(lion) OPT(tiger)
+OPT(sgd)
+OPT(adam)
+OPT(adamw) OPT(lion) OPT(tiger) OPT(lamb) OPT(adafactor) OPT(rmsprop) OPT(nadam) OPT(radam)

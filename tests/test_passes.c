@@ -104,7 +104,8 @@ Test(passes, an_optimizer_step_becomes_one_program_with_two_stores)
     wf_graph *g = wf_graph_new();
     wf_node *w = wf_param(g, "w", WF_SHAPE(4, 6), kernel, (wf_init){0});
     wf_node *loss = wf_sum(wf_mul(w, input(g, "x")), WF_ALL, false);
-    wf_minimize(loss, &wf_lion, &(wf_lion_hyper){0.9f, 0.99f, 0.1f}, NULL);
+    wf_minimize(loss, &wf_lion, &(wf_lion_hyper){.beta1 = 0.9f, .beta2 = 0.99f, .decay = 0.1f},
+                NULL);
     wf_pass_options o = {0};
     cr_assert(wf_optimize(g, &o), "%s", g->message);
     char *text = wf_graph_text(g);

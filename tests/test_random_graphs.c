@@ -378,9 +378,11 @@ static wf_node *loss_of(draw *d)
 
 static void declare(draw *d, uint32_t seed)
 {
-    static const wf_adamw_hyper adamw = {0.9f, 0.99f, 1e-2f,
-                                         0.01f}; /* eps: no sign of a rounding */
-    static const wf_sgd_hyper sgd = {0.9f, 0.01f};
+    static const wf_adamw_hyper adamw = {.beta1 = 0.9f,
+                                         .beta2 = 0.99f,
+                                         .eps = 1e-2f, /* no sign of a rounding */
+                                         .decay = 0.01f};
+    static const wf_sgd_hyper sgd = {.momentum = 0.9f, .decay = 0.01f};
     *d = (draw){.g = wf_graph_new(), .state = seed * 7919u};
     d->leaf[d->n_leaves++] = d->node[d->n++] = wf_input(d->g, "x", WF_F32, WF_SHAPE(4, 6));
     for (int i = next(d, 3); i >= 0; i--) d->node[d->n++] = param(d, random_shape(d));

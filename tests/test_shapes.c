@@ -265,17 +265,20 @@ static void minimize(const wf_optimizer *o, const void *hyper, const char *what)
 
 Test(shapes, optimizers)
 {
-    minimize(&wf_sgd, &(wf_sgd_hyper){1, 0}, "sgd: momentum");
-    minimize(&wf_sgd, &(wf_sgd_hyper){0, -1}, "sgd: decay");
-    minimize(&wf_sgd, &(wf_sgd_hyper){NAN, 0}, "sgd: momentum");
-    minimize(&wf_adamw, &(wf_adamw_hyper){1, 0.999f, 1e-8f, 0}, "adamw: beta1");
-    minimize(&wf_adamw, &(wf_adamw_hyper){0.9f, 2, 1e-8f, 0}, "adamw: beta2");
-    minimize(&wf_adamw, &(wf_adamw_hyper){0.9f, 0.999f, 0, 0}, "adamw: eps");
-    minimize(&wf_adamw, &(wf_adamw_hyper){0.9f, 0.999f, 1e-8f, NAN}, "adamw: decay");
-    minimize(&wf_lion, &(wf_lion_hyper){-0.1f, 0.99f, 0}, "lion: beta1");
-    minimize(&wf_lion, &(wf_lion_hyper){0.9f, 1, 0}, "lion: beta2");
-    minimize(&wf_tiger, &(wf_tiger_hyper){1, 0, 0}, "tiger: beta");
-    minimize(&wf_tiger, &(wf_tiger_hyper){0.9f, 0, -1}, "tiger: rms_floor");
+    minimize(&wf_sgd, &(wf_sgd_hyper){.momentum = 1}, "sgd: momentum");
+    minimize(&wf_sgd, &(wf_sgd_hyper){.decay = -1}, "sgd: decay");
+    minimize(&wf_sgd, &(wf_sgd_hyper){.momentum = NAN}, "sgd: momentum");
+    minimize(&wf_adamw, &(wf_adamw_hyper){.beta1 = 1, .beta2 = 0.999f, .eps = 1e-8f},
+             "adamw: beta1");
+    minimize(&wf_adamw, &(wf_adamw_hyper){.beta1 = 0.9f, .beta2 = 2, .eps = 1e-8f}, "adamw: beta2");
+    minimize(&wf_adamw, &(wf_adamw_hyper){.beta1 = 0.9f, .beta2 = 0.999f}, "adamw: eps");
+    minimize(&wf_adamw,
+             &(wf_adamw_hyper){.beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f, .decay = NAN},
+             "adamw: decay");
+    minimize(&wf_lion, &(wf_lion_hyper){.beta1 = -0.1f, .beta2 = 0.99f}, "lion: beta1");
+    minimize(&wf_lion, &(wf_lion_hyper){.beta1 = 0.9f, .beta2 = 1}, "lion: beta2");
+    minimize(&wf_tiger, &(wf_tiger_hyper){.beta = 1}, "tiger: beta");
+    minimize(&wf_tiger, &(wf_tiger_hyper){.beta = 0.9f, .rms_floor = -1}, "tiger: rms_floor");
     wf_minimize(loss_of_w(), &wf_sgd, NULL, &(wf_minimize_options){.clip_norm = -1});
     expect(NULL, "minimize", "clip_norm");
     wf_minimize(wf_param(g, "w", WF_SHAPE(2), kernel, zeros), &wf_sgd, NULL, NULL);

@@ -146,6 +146,22 @@ WF_API bool wf_is_contiguous(const wf_tensor *t);
 /* Reduce x over leading and repeated axes so that its shape is like's (gradient of a broadcast). */
 WF_API wf_node *wf_sum_to(wf_node *x, wf_node *like);
 
+/* One number of an optimizer, so that commands can show it and groups of parameters change it. */
+typedef enum wf_hyper_kind {
+    WF_HYPER_REAL,   /* float */
+    WF_HYPER_COUNT,  /* int */
+    WF_HYPER_FLAG,   /* bool */
+    WF_HYPER_CHOICE, /* an enum from 0 on */
+} wf_hyper_kind;
+
+typedef struct wf_hyper {
+    const char *name; /* that of the weight decay is "decay" */
+    wf_hyper_kind kind;
+    size_t offset; /* in the struct */
+    const char *doc;
+    const char *choices; /* "optax|raw|bert4keras" */
+} wf_hyper;
+
 /*
  * An optimizer turns a parameter p, its gradient dp and the learning rate lr (a scalar node) into
  * graph: it declares its state with wf_state(), refreshes it with wf_assign() and returns the new
@@ -155,11 +171,16 @@ struct wf_optimizer {
     const char *name;
     const char *doc;
     size_t hyper_size;
-    const void *defaults; /* hyper_size bytes, used when wf_minimize gets NULL */
+    const void *defaults;   /* hyper_size bytes, used when wf_minimize gets NULL */
+    const wf_hyper *hypers; /* what the bytes are, ends with {NULL}; or NULL */
+    float lr;               /* a learning rate to begin with */
     wf_node *(*step)(wf_node *p, wf_node *dp, wf_node *lr, const void *hyper);
     /* Complain about impossible numbers, such as beta = 2: a static text, or NULL if fine. */
     const char *(*check)(const void *hyper);
 };
+
+/* The number of this name; NULL if o has none. */
+WF_API const wf_hyper *wf_hyper_find(const wf_optimizer *o, const char *name);
 
 /* A state tensor of parameter p, zero at birth, kept in the store as opt/<optimizer>/<p>/<name>. */
 WF_API wf_node *wf_state(wf_node *p, const char *name);

@@ -139,8 +139,8 @@ typedef struct wf_init {
 
 typedef enum wf_role_kind { WF_KERNEL, WF_EMBEDDING, WF_BIAS, WF_SCALE, WF_CUSTOM } wf_role_kind;
 
-/* What an optimizer may want to know of a parameter: its learning rate's multiplier, its weight
- * decay's multiplier and the centre that it is pulled to. Only WF_CUSTOM reads the numbers. */
+/* What training knows of a parameter: its learning rate's multiplier, its weight decay's multiplier
+ * and the centre that Tiger shrinks it to. Only WF_CUSTOM reads the numbers, but always. */
 typedef struct wf_role {
     wf_role_kind kind;
     float rate, decay, centre;
@@ -283,9 +283,24 @@ WF_API wf_node *wf_gradient(wf_node *loss, wf_node *x);
 /* Store value into a parameter or state after all reads of the run. */
 WF_API void wf_assign(wf_node *leaf, wf_node *value);
 
+/* Parameters that are trained otherwise: those whose name and role both fit. A parameter that fits
+ * two groups is a mistake, and so is a group that no trained parameter fits. */
+typedef struct wf_param_group {
+    const char *pattern; /* of names, as a shell's of files: "*norm*"; NULL: all */
+    unsigned roles;      /* such as 1u << WF_BIAS | 1u << WF_SCALE; 0: all */
+    float rate;          /* multiplies the learning rate; 0: 1 */
+    float decay;         /* in place of the optimizer's; 0: that one */
+    bool no_decay;
+    float clip_norm; /* of the gradients of this group, which leave the global norm; 0: that one */
+    bool frozen;     /* not trained at all: nothing is stored or changed */
+    bool lazy;       /* rows (of the last axis) whose gradient is 0 stay; their state goes on */
+} wf_param_group;
+
 typedef struct wf_minimize_options {
     float clip_norm;     /* 0: none; else gradients are scaled to this global norm where above */
     const char *lr_name; /* name of the learning-rate input; NULL: "lr" */
+    const wf_param_group *groups; /* copied */
+    int n_groups;
 } wf_minimize_options;
 
 /* Train all parameters that loss depends on; each by one request only (add losses up). The learning
@@ -294,22 +309,68 @@ typedef struct wf_minimize_options {
 WF_API void wf_minimize(wf_node *loss, const wf_optimizer *optimizer, const void *hyper,
                         const wf_minimize_options *options);
 
+/* The file of an optimizer has its formula. decay of sgd, adam and rmsprop is added to the gradient
+ * (L2), that of the others is decoupled. */
 typedef struct wf_sgd_hyper {
-    float momentum, decay; /* decay is added to the gradient (L2) */
+    float momentum, decay;
+    float dampening;  /* of the gradient in the momentum, from the second step on */
+    bool is_nesterov; /* needs a momentum and no dampening */
+    bool is_average;  /* b = momentum b + (1 - momentum) g */
 } wf_sgd_hyper;
-typedef struct wf_adamw_hyper {
-    float beta1, beta2, eps, decay; /* decay is decoupled */
+typedef struct wf_adamw_hyper { /* also of wf_adam */
+    float beta1, beta2, eps, decay;
+    bool amsgrad; /* divide by the largest second moment so far */
 } wf_adamw_hyper;
 typedef struct wf_lion_hyper {
     float beta1, beta2, decay;
+    float caution; /* 1: steps against the gradient are left out; 0: as published */
 } wf_lion_hyper;
+/* Which gradients Tiger skips, tensor by tensor; it counts them in the state "skipped". */
+typedef enum wf_nonfinite { WF_SKIP_NONE, WF_SKIP_NAN, WF_SKIP_NAN_OR_INF } wf_nonfinite;
 typedef struct wf_tiger_hyper {
     float beta, decay;
-    float rms_floor; /* least RMS(parameter) in the rate; 0 as published */
+    float rms_floor;        /* least RMS(parameter) in the rate; 0 as published */
+    int accumulate;         /* runs whose gradients' mean makes one step, without a buffer; 0: 1.
+                               clip_norm would act on each run's gradient, not on the mean */
+    wf_nonfinite nonfinite; /* as published: WF_SKIP_NAN, which costs a pass over the gradient */
+    float shrink;           /* what a skipped tensor is shrunk by; 0: 0.99 */
+    float peak;             /* sign(m) |m|^(1 - lr / peak) in place of sign(m); 0: sign(m) */
 } wf_tiger_hyper;
 
-WF_API extern const wf_optimizer wf_sgd, wf_adamw, wf_lion, wf_tiger;
+typedef enum wf_lamb_form { WF_LAMB_OPTAX, WF_LAMB_RAW, WF_LAMB_BERT4KERAS } wf_lamb_form;
+typedef struct wf_lamb_hyper {
+    float beta1, beta2, eps, decay;
+    float max_ratio; /* of the norms of parameter and step; 0: no limit */
+    wf_lamb_form form;
+} wf_lamb_hyper;
+typedef enum wf_adafactor_form {
+    WF_ADAFACTOR_OPTAX,
+    WF_ADAFACTOR_HF,
+    WF_ADAFACTOR_BERT4KERAS,
+    WF_ADAFACTOR_TORCH,
+} wf_adafactor_form;
+typedef struct wf_adafactor_hyper {
+    float momentum, decay; /* optax: the decay is not multiplied by the rate */
+    float eps;             /* least RMS(parameter) in the rate */
+    bool is_unscaled;      /* RMS(parameter) is no factor of the rate */
+    int min_dim;           /* optax, bert4keras: smaller matrices are not factored */
+    wf_adafactor_form form;
+} wf_adafactor_hyper;
+typedef struct wf_rmsprop_hyper {
+    float beta, eps, momentum, decay;
+    bool is_centred;
+} wf_rmsprop_hyper;
+typedef struct wf_nadam_hyper {
+    float beta1, beta2, eps, decay, momentum_decay;
+} wf_nadam_hyper;
+typedef struct wf_radam_hyper {
+    float beta1, beta2, eps, decay;
+} wf_radam_hyper;
+
+WF_API extern const wf_optimizer wf_sgd, wf_adam, wf_adamw, wf_lion, wf_tiger, wf_lamb,
+    wf_adafactor, wf_rmsprop, wf_nadam, wf_radam;
 WF_API const wf_optimizer *wf_optimizer_find(const char *name); /* NULL if there is none */
+WF_API const wf_optimizer *wf_optimizer_at(int i);              /* NULL behind the last */
 
 /* Learning-rate multipliers for 0-based update t. Piecewise linear through knots (step, value);
  * before the first knot from zero at step 0; after the last one constant. */
