@@ -399,7 +399,7 @@ static wf_graph *training(void)
     wf_node *x = wf_input(g, "x", WF_F32, WF_SHAPE(64, 48));
     wf_node *h = wf_rms_norm(wf_silu(wf_dense(x, 96, true, normal, "one")), 1e-6f);
     wf_node *loss = wf_mean(wf_square(wf_dense(h, 24, true, normal, "two")), WF_ALL, false);
-    wf_minimize(wf_output(loss, "loss"), &wf_tiger, NULL, &(wf_minimize_options){1, NULL});
+    wf_minimize(wf_output(loss, "loss"), &wf_tiger, NULL, &(wf_minimize_options){.clip_norm = 1});
     return g;
 }
 
