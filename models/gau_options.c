@@ -27,6 +27,9 @@ static const wf_arg gau_args[] = {
 #define AT(field) offsetof(wf_train_options, field)
 
 static const wf_arg train_args[] = {
+    {"products", WF_ARG_CHOICE, AT(products), "f32", "f32|bf16", 0, 0, 0, true,
+     "What products multiply; bf16: operands are rounded, all sums stay float32; faster where the "
+     "processor has it"},
     {"optimizer", WF_ARG_CHOICE, AT(optimizer), "tiger", "tiger|lion|adamw|sgd", 0, 0, 0, true,
      "Optimizer"},
     {"lr", WF_ARG_REAL, AT(lr), NULL, "X", 0, 0, WF_ARG_ABOVE, true,
@@ -110,8 +113,10 @@ bool wf_training_make(wf_training *t, const char *command, wf_train_options *o)
         return wf_complain(command, "--%s: of %s only, not of %s", unused,
                            has_pair ? "tiger and sgd" : "lion and adamw", optimizer->name);
     wf_train_options_fill(o);
-    *t = (wf_training){
-        .optimizer = optimizer, .minimize = {.clip_norm = (float)o->clip}, .lr = o->lr};
+    *t = (wf_training){.optimizer = optimizer,
+                       .minimize = {.clip_norm = (float)o->clip},
+                       .lr = o->lr,
+                       .products = (wf_products)o->products};
     float beta = (float)o->beta, beta1 = (float)o->beta1, beta2 = (float)o->beta2;
     float decay = (float)o->decay;
     switch (o->optimizer) {

@@ -42,7 +42,7 @@ static wf_command command(void)
 }
 
 /* malloc'ed text of the compiled program; NULL: wf_error(). */
-static char *compiled(const wf_graph *g, const options *o)
+static char *compiled(const wf_graph *g, const options *o, wf_products products)
 {
     wf_runtime *rt = wf_runtime_new(&(wf_runtime_options){.threads = 1, .no_pinning = true});
     wf_store *store = wf_store_new(0);
@@ -50,6 +50,7 @@ static char *compiled(const wf_graph *g, const options *o)
     char *text = NULL;
     wf_size_value sizes[] = {{"tokens", o->tokens}, {"rows", o->rows}, {"picks", o->picks}, {0}};
     wf_compile_options how = {.sizes = sizes, .forward_only = o->forward, .look_only = true};
+    how.products = products;
     if (rt && wf_compile(&p, g, store, rt, &how) == WF_OK) text = wf_program_text(p);
     wf_program_free(p);
     wf_store_free(store);
@@ -85,7 +86,7 @@ int wf_graph_gau_main(int argc, char **argv)
     if (!o.forward) wf_minimize(loss, training.optimizer, &training.hyper, &training.minimize);
     char *text = NULL;
     if (wf_graph_check(g) == WF_OK)
-        text = o.dump == AFTER ? compiled(g, &o)
+        text = o.dump == AFTER ? compiled(g, &o, training.products)
                : o.dump == DOT ? wf_graph_dot(g)
                                : wf_graph_text(g);
     if (text)
