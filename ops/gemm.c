@@ -21,6 +21,11 @@ enum { FEWEST_COLUMNS = 4 };
 
 static atomic_bool is_portable; /* libxsmm is not asked */
 
+static bool has_libxsmm(void)
+{
+    return !atomic_load_explicit(&is_portable, memory_order_relaxed);
+}
+
 static void run_jit(const wf_gemm *g, const void *a, const void *b, float *c, int64_t count)
 {
     unsigned long long n = (unsigned long long)count;
@@ -82,11 +87,8 @@ static void run_portable_bf16(const wf_gemm *g, const void *a, const void *b, fl
 
 bool wf_gemm_has_bf16(void)
 {
-    return !atomic_load_explicit(&is_portable, memory_order_relaxed) &&
-           libxsmm_get_target_archid() >= LIBXSMM_X86_AVX512_CPX;
+    return has_libxsmm() && libxsmm_get_target_archid() >= LIBXSMM_X86_AVX512_CPX;
 }
-
-/* ---- the choice ---- */
 
 static bool fits(const wf_gemm_shape *s)
 {
@@ -96,64 +98,34 @@ static bool fits(const wf_gemm_shape *s)
            s->step_b <= most;
 }
 
-static wf_gemm get_bf16(const wf_gemm_shape *s)
-{
-    wf_gemm g = {.shape = *s, .run = run_portable_bf16};
-    if (!fits(s) || !wf_gemm_has_bf16()) return g;
-    const int flags = LIBXSMM_GEMM_FLAG_VNNI_A, prefetch = LIBXSMM_GEMM_PREFETCH_NONE;
-    const float alpha = 1, beta = s->accumulate ? 1 : 0;
-    libxsmm_blasint lda = (int)s->lda, ldb = (int)s->ldb, ldc = (int)s->ldc;
-    g.jit = (void (*)(void))libxsmm_bsmmdispatch_reducebatch_strd(
-        (int)s->n, (int)s->m, (int)s->k, 0, 0, &ldb, &lda, &ldc, &alpha, &beta, &flags, &prefetch);
-    if (g.jit) g.run = run_jit_bf16;
-    return g;
-}
-
 wf_gemm wf_gemm_get(const wf_gemm_shape *s)
 {
-    if (s->bf16) return get_bf16(s);
-    wf_gemm g = {.shape = *s, .run = run_portable};
-    if (!fits(s) || atomic_load_explicit(&is_portable, memory_order_relaxed)) return g;
+    wf_gemm g = {.shape = *s, .run = s->bf16 ? run_portable_bf16 : run_portable};
+    if (!fits(s) || (s->bf16 ? !wf_gemm_has_bf16() : !has_libxsmm())) return g;
     const int bytes = (int)sizeof(float), prefetch = LIBXSMM_GEMM_PREFETCH_NONE;
-    const int flags = s->trans_a ? LIBXSMM_GEMM_FLAG_TRANS_B : LIBXSMM_GEMM_FLAG_NONE;
+    const int flags = s->bf16      ? LIBXSMM_GEMM_FLAG_VNNI_A
+                      : s->trans_a ? LIBXSMM_GEMM_FLAG_TRANS_B
+                                   : LIBXSMM_GEMM_FLAG_NONE;
+    const int m = (int)s->n, n = (int)s->m, k = (int)s->k;
     const float alpha = 1, beta = s->accumulate ? 1 : 0;
     libxsmm_blasint lda = (int)s->lda, ldb = (int)s->ldb, ldc = (int)s->ldc;
-    g.jit = (void (*)(void))libxsmm_smmdispatch_reducebatch_strd(
-        (int)s->n, (int)s->m, (int)s->k, (int)s->step_b * bytes, (int)s->step_a * bytes, &ldb, &lda,
-        &ldc, &alpha, &beta, &flags, &prefetch);
-    if (g.jit) g.run = run_jit;
+    if (s->bf16)
+        g.jit = (void (*)(void))libxsmm_bsmmdispatch_reducebatch_strd(
+            m, n, k, 0, 0, &ldb, &lda, &ldc, &alpha, &beta, &flags, &prefetch);
+    else
+        g.jit = (void (*)(void))libxsmm_smmdispatch_reducebatch_strd(
+            m, n, k, (int)s->step_b * bytes, (int)s->step_a * bytes, &ldb, &lda, &ldc, &alpha,
+            &beta, &flags, &prefetch);
+    if (g.jit) g.run = s->bf16 ? run_jit_bf16 : run_jit;
     return g;
-}
-
-static double element(const wf_gemm_shape *s, const void *x, int64_t at)
-{
-    return (double)(s->bf16 ? wf_from_bf16(((const uint16_t *)x)[at]) : ((const float *)x)[at]);
-}
-
-void wf_gemm_reference(const wf_gemm_shape *s, const void *a, const void *b, float *c,
-                       int64_t count)
-{
-    for (int64_t i = 0; i < s->m; i++)
-        for (int64_t j = 0; j < s->n; j++) {
-            double y = s->accumulate ? (double)c[i * s->ldc + j] : 0;
-            for (int64_t t = 0; t < count * s->k; t++) {
-                int64_t q = t / s->k, k = t % s->k;
-                int64_t at_a = q * s->step_a + (s->trans_a ? k * s->lda + i : i * s->lda + k);
-                int64_t at_b =
-                    q * s->step_b + (s->bf16 ? (k / 2 * s->ldb + j) * 2 + k % 2 : k * s->ldb + j);
-                y += element(s, a, at_a) * element(s, b, at_b);
-            }
-            c[i * s->ldc + j] = (float)y;
-        }
 }
 
 void wf_gemm_select(const char *isa)
 {
     atomic_store(&is_portable, !strcmp(isa, "base"));
     if (!strcmp(isa, "avx2")) libxsmm_set_target_archid(LIBXSMM_X86_AVX2);
-    if (!strcmp(isa, "avx512")) { /* with bf16, if the processor has it */
-        int most = libxsmm_cpuid();
-        bool has_bf16 = most >= LIBXSMM_X86_AVX512_CPX;
-        libxsmm_set_target_archid(has_bf16 ? most : LIBXSMM_X86_AVX512_CORE);
-    }
+    if (!strcmp(isa, "avx512")) /* with bf16, if the processor has it */
+        libxsmm_set_target_archid(libxsmm_cpuid() < LIBXSMM_X86_AVX512_CPX
+                                      ? LIBXSMM_X86_AVX512_CORE
+                                      : LIBXSMM_X86_AVX512_CPX);
 }

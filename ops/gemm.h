@@ -41,10 +41,6 @@ static inline void wf_gemm_run(const wf_gemm *g, const void *a, const void *b, f
     g->run(g, a, b, c, count);
 }
 
-/* The naive triple loop in double precision: what every kernel is tested against. */
-void wf_gemm_reference(const wf_gemm_shape *s, const void *a, const void *b, float *c,
-                       int64_t count);
-
 /* Has the processor products in bf16, and libxsmm kernels for them? */
 bool wf_gemm_has_bf16(void);
 

@@ -89,10 +89,8 @@ static void matmul_grad(wf_node *y, wf_node *dy, wf_node *dx[])
 int wf_matmul_print(const void *attr, char *text, size_t size)
 {
     const wf_matmul_attr *a = attr;
-    bool is_swapped = a->ta || a->tb;
-    if (!is_swapped && !a->bf16) return 0;
-    return snprintf(text, size, "%s%s%s%s", a->ta ? "ta" : "", a->tb ? "tb" : "",
-                    is_swapped && a->bf16 ? " " : "", a->bf16 ? "bf16" : "");
+    const char *rounded = !a->bf16 ? "" : a->ta || a->tb ? " bf16" : "bf16";
+    return snprintf(text, size, "%s%s%s", a->ta ? "ta" : "", a->tb ? "tb" : "", rounded);
 }
 
 /* A matrix on the right is one for all leading axes on the left: they become rows. */

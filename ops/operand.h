@@ -13,7 +13,7 @@ typedef struct wf_matrix {
     int64_t row, col;
 } wf_matrix;
 
-/* Matrices that an operand has; the number of the one that item of the result y reads. */
+/* How many an operand has; the number of the one that item of the result y reads. */
 int64_t wf_own_items(const wf_shape *own);
 int64_t wf_own_item(const wf_shape *own, const wf_shape *y, int64_t item);
 /* Matrix number own of t, its axes swapped if asked for. */

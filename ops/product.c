@@ -321,15 +321,10 @@ int64_t wf_matmul_units(const wf_call *c, const wf_matmul_attr *a, int phase)
 size_t wf_matmul_work(const wf_node *y, const wf_matmul_attr *a)
 {
     product p = product_of(&y->in[0]->shape, &y->shape, a);
-    if (p.bf16)
-        return (size_t)((wf_own_items(&y->in[0]->shape) * p.m +
-                         wf_own_items(&y->in[1]->shape) * p.n) *
-                        p.depth) *
-               sizeof(uint16_t);
-    int64_t n = p.turned ? wf_elements(&y->in[0]->shape) : 0;
+    int64_t n = p.turned ? wf_own_items(&y->in[0]->shape) * p.m : 0;
     /* whatever packs_plain() says: a later runtime may choose another level */
-    if (p.chunks > 1) n += wf_elements(&y->in[1]->shape);
-    return (size_t)n * sizeof(float);
+    if (p.chunks > 1 || p.bf16) n += wf_own_items(&y->in[1]->shape) * p.n;
+    return (size_t)(n * p.depth) * (p.bf16 ? sizeof(uint16_t) : sizeof(float));
 }
 
 size_t wf_matmul_scratch(const wf_node *y, const wf_matmul_attr *a, const wf_pw *program)

@@ -186,7 +186,19 @@ static uint16_t *random_bf16(int64_t n)
     return y;
 }
 
-/* The largest difference from the reference; infinite if something else was written. */
+static void naive_kernel(const wf_gemm_shape *s, const uint16_t *a, const uint16_t *b, float *c)
+{
+    for (int64_t i = 0; i < s->m; i++)
+        for (int64_t j = 0; j < s->n; j++) {
+            double y = s->accumulate ? (double)c[i * s->ldc + j] : 0;
+            for (int64_t k = 0; k < s->k; k++)
+                y += (double)wf_from_bf16(a[i * s->lda + k]) *
+                     (double)wf_from_bf16(b[(k / 2 * s->ldb + j) * 2 + k % 2]);
+            c[i * s->ldc + j] = (float)y;
+        }
+}
+
+/* The largest difference from the naive kernel; infinite if something else was written. */
 static double kernel_error(const wf_gemm_shape *s)
 {
     int64_t n = s->m * s->ldc;
@@ -194,7 +206,7 @@ static double kernel_error(const wf_gemm_shape *s)
     float *x = random_x(n), *y = random_x(n);
     wf_gemm g = wf_gemm_get(s);
     wf_gemm_run(&g, a, b, x, 1);
-    wf_gemm_reference(s, a, b, y, 1);
+    naive_kernel(s, a, b, y);
     double d = distance(x, y, n);
     for (int64_t i = 0; i < n; i++)
         if (i % s->ldc >= s->n && x[i] != y[i]) d = INFINITY;
@@ -205,7 +217,7 @@ static double kernel_error(const wf_gemm_shape *s)
     return d;
 }
 
-Test(bf16, kernels_of_any_shape_give_what_their_reference_gives)
+Test(bf16, kernels_of_any_shape_give_what_a_naive_one_gives)
 {
     static const int64_t m[] = {1, 5, 48, 50}, n[] = {1, 3, 7, 32, 45}, k[] = {2, 16, 64, 130};
     for (size_t l = 0; l < COUNT(levels); l++) {
