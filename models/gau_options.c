@@ -30,6 +30,9 @@ static const wf_arg gau_args[] = {
 #define AT(field) offsetof(wf_train_options, field)
 
 static const wf_arg train_args[] = {
+    {"products", WF_ARG_CHOICE, AT(products), "f32", "f32|bf16", 0, 0, 0, true,
+     "What products multiply; bf16: operands are rounded, all sums stay float32; faster where the "
+     "processor has it"},
     {"optimizer", WF_ARG_CHOICE, AT(optimizer), "tiger",
      "tiger|lion|adamw|sgd|adam|lamb|adafactor|rmsprop|nadam|radam", 0, 0, 0, true,
      "Optimizer; weft optimizers tells their formulas and numbers"},
@@ -144,6 +147,7 @@ bool wf_training_make(wf_training *t, const char *command, wf_train_options *o)
     wf_train_options_fill(o);
     *t = (wf_training){
         .optimizer = optimizer, .minimize = {.clip_norm = (float)o->clip}, .lr = o->lr};
+    t->products = (wf_products)o->products;
     memcpy(&t->hyper, optimizer->defaults, optimizer->hyper_size);
     for (int i = 0; i < NUMBERS; i++) {
         const wf_hyper *h = wf_hyper_find(optimizer, n[i].name);

@@ -19,7 +19,7 @@ bool wf_gau_config_make(wf_gau_config *c, const char *command, const wf_gau_opti
                         int64_t vocab);
 
 typedef struct wf_train_options {
-    int optimizer;
+    int optimizer, products;
     double lr, beta, beta1, beta2, decay, clip; /* NAN: the optimizer's default */
     const char *hyper;                          /* more of them, "name=value,..." */
 } wf_train_options;
@@ -42,6 +42,7 @@ typedef struct wf_training {
     } hyper;
     wf_minimize_options minimize;
     double lr;
+    wf_products products; /* for wf_compile */
 } wf_training;
 
 /* Put the optimizer's defaults where nothing was given; NAN stays where it has no such number. */

@@ -103,8 +103,10 @@ static bool compile(wf_pretrain *p)
     const wf_mlm *m = &p->data;
     wf_size_value sizes[] = {
         {"tokens", m->options.batch}, {"rows", m->rows}, {"picks", m->picks}, {0}};
-    wf_compile_options train = {.sizes = sizes, .explain = p->o->explain},
-                       evaluate = {.sizes = sizes, .forward_only = true};
+    wf_compile_options train = {
+        .sizes = sizes, .explain = p->o->explain, .products = p->training.products};
+    wf_compile_options evaluate = {
+        .sizes = sizes, .forward_only = true, .products = p->training.products};
     wf_graph *g = wf_graph_new();
     wf_node *loss = wf_gau_mlm(g, &p->config);
     wf_minimize(loss, p->training.optimizer, &p->training.hyper, &p->training.minimize);

@@ -43,12 +43,16 @@ void wf_pretrain_begin(const wf_pretrain *p)
            grouped(c->held_out.tokens, b));
     printf("model   layers %lld, width %lld, vocabulary %s: %s parameters\n", (long long)m->layers,
            (long long)m->width, grouped(m->vocab, a), grouped(wf_gau_parameters(m), b));
-    printf("steps   of up to %lld tokens, %s at %g, %d thread%s with %s\n", (long long)p->o->batch,
-           p->training.optimizer->name, p->training.lr, wf_runtime_threads(p->rt),
-           wf_runtime_threads(p->rt) == 1 ? "" : "s", wf_runtime_isa(p->rt));
+    printf("steps   of up to %lld tokens, %s at %g, %d thread%s with %s%s\n",
+           (long long)p->o->batch, p->training.optimizer->name, p->training.lr,
+           wf_runtime_threads(p->rt), wf_runtime_threads(p->rt) == 1 ? "" : "s",
+           wf_runtime_isa(p->rt),
+           p->training.products == WF_PRODUCTS_BF16 ? ", products in bf16" : "");
     if (p->step > 0) printf("goes on after step %lld\n", (long long)p->step);
     printf("\n");
     fflush(stdout);
+    if (p->training.products == WF_PRODUCTS_BF16 && !wf_runtime_has_bf16(p->rt))
+        wf_complain(p->command.name, "warning: --products bf16 is not faster on this processor");
     wf_pretrain_log(p, "start", "\"step\": %lld, \"parameters\": %lld, \"tokens\": %lld",
                     (long long)p->step, (long long)wf_gau_parameters(m),
                     (long long)c->train.tokens);

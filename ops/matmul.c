@@ -3,6 +3,8 @@
  * swaps the last two axes if ta, tb say so. product.c has the kernel.
  *
  *   da = dy op(b)^T   db = op(a)^T dy
+ *
+ * In bf16 (wf_compile_options.products) operands are rounded and sums are float32.
  */
 #include "ops/matmul.h"
 
@@ -70,7 +72,7 @@ static void matmul_run(const wf_call *c, int64_t lo, int64_t hi)
 
 static wf_node *multiply_nodes(wf_node *a, bool ta, wf_node *b, bool tb)
 {
-    wf_matmul_attr attr = {ta, tb};
+    wf_matmul_attr attr = {.ta = ta, .tb = tb};
     return wf_apply2(&wf_op_matmul, &attr, a, b);
 }
 
@@ -84,10 +86,11 @@ static void matmul_grad(wf_node *y, wf_node *dy, wf_node *dx[])
     dx[1] = wf_sum_to(db, b);
 }
 
-static int matmul_print(const void *attr, char *text, size_t size)
+int wf_matmul_print(const void *attr, char *text, size_t size)
 {
     const wf_matmul_attr *a = attr;
-    return a->ta || a->tb ? snprintf(text, size, "%s%s", a->ta ? "ta" : "", a->tb ? "tb" : "") : 0;
+    const char *rounded = !a->bf16 ? "" : a->ta || a->tb ? " bf16" : "bf16";
+    return snprintf(text, size, "%s%s%s", a->ta ? "ta" : "", a->tb ? "tb" : "", rounded);
 }
 
 /* A matrix on the right is one for all leading axes on the left: they become rows. */
@@ -135,5 +138,5 @@ const wf_op wf_op_matmul = {
     .work = matmul_work,
     .units = matmul_units,
     .run = matmul_run,
-    .print = matmul_print,
+    .print = wf_matmul_print,
 };

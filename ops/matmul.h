@@ -14,6 +14,7 @@ typedef struct wf_linear_attr {
 /* Shape of op(a) op(b); false after wf_fail. */
 bool wf_matmul_infer(wf_node *y, const wf_matmul_attr *a);
 wf_cost wf_matmul_cost(const wf_node *y);
+int wf_matmul_print(const void *attr, char *text, size_t size);
 
 /* The units of a phase, the bytes of work and scratch, and the run; program may be NULL. */
 int64_t wf_matmul_units(const wf_call *c, const wf_matmul_attr *a, int phase);

@@ -20,6 +20,7 @@ typedef struct wf_scalar_attr {
 
 typedef struct wf_matmul_attr {
     bool ta, tb; /* the last two axes of that operand are swapped */
+    bool bf16;   /* operands are rounded to bf16 */
 } wf_matmul_attr;
 
 typedef struct wf_reduce_attr {

@@ -7,12 +7,13 @@
  * does that in its scratch, or phase 0 in work if several chunks need it. They read op(a) in place;
  * where it is stored the other way, it is transposed: in phase 0 if several panels need it, else
  * block by block. All cuts follow from shapes.
+ *
+ * For products in bf16, phase 0 rounds both operands into work as their kernels want them.
  */
 #include "ops/matmul.h"
 
 #include "ops/gemm.h"
-
-#include <string.h>
+#include "ops/operand.h"
 
 enum {
     STRIP = WF_STRIP, /* columns that are packed together and go through one kernel, ... */
@@ -26,18 +27,14 @@ enum {
     TURN_FROM = 96,   /* columns for which a block of op(a) stored the other way is transposed */
 };
 
-/* One item of an operand: element (i, j) at data[i * row + j * col]. */
-typedef struct matrix {
-    const float *data;
-    int64_t row, col;
-} matrix;
-
 typedef struct product {
     int64_t m, n, k, items;
+    int64_t depth; /* k, or an even number in bf16 */
     int64_t k_block;
     int64_t width, panels; /* columns of a panel */
     int64_t rows, chunks;  /* rows of a chunk */
     bool turned, shared;   /* op(a) is transposed, op(b) packed, into work */
+    bool bf16;             /* both are, and rounded */
 } product;
 
 /* Columns far apart are slow to walk down for narrow vectors: even a plain operand is packed. */
@@ -48,10 +45,12 @@ static bool packs_plain(void)
 
 static product product_of(const wf_shape *a, const wf_shape *y, const wf_matmul_attr *attr)
 {
-    product p = {.m = y->dim[y->rank - 2], .n = y->dim[y->rank - 1], .items = 1};
+    product p = {
+        .m = y->dim[y->rank - 2], .n = y->dim[y->rank - 1], .items = 1, .bf16 = attr->bf16};
     p.k = a->dim[attr->ta ? a->rank - 2 : a->rank - 1];
     for (int i = 0; i < y->rank - 2; i++) p.items *= y->dim[i];
-    bool is_narrow = attr->ta && p.n <= 4 * PANEL;
+    p.depth = p.bf16 ? p.k + p.k % 2 : p.k;
+    bool is_narrow = attr->ta && p.n <= 4 * PANEL && !p.bf16;
     int64_t blocks = wf_ceil_div(p.k, is_narrow ? K_TURNED : K_BLOCK);
     p.k_block = wf_ceil_div(wf_ceil_div(p.k, blocks), 8) * 8;
     p.width = PANEL; /* wider while it stays in the cache: op(a) is read once a panel */
@@ -61,93 +60,21 @@ static product product_of(const wf_shape *a, const wf_shape *y, const wf_matmul_
     int64_t want = wf_ceil_div(UNITS, p.panels * p.items);
     p.rows = wf_ceil_div(wf_ceil_div(p.m, wf_min_i64(most, want)), ROWS) * ROWS;
     p.chunks = wf_ceil_div(p.m, p.rows);
-    p.turned = attr->ta && p.panels > 1;
-    p.shared = p.chunks > 1 && (attr->tb || packs_plain());
+    p.turned = p.bf16 || (attr->ta && p.panels > 1);
+    p.shared = p.bf16 || (p.chunks > 1 && (attr->tb || packs_plain()));
     return p;
-}
-
-/* The number of the operand's own item that item of the result reads. */
-static int64_t own_item(const wf_shape *own, const wf_shape *y, int64_t item)
-{
-    int64_t at = 0, step = 1;
-    for (int i = y->rank - 3; i >= 0; i--) {
-        int o = i - (y->rank - own->rank);
-        if (o >= 0) {
-            if (own->dim[o] != 1) at += item % y->dim[i] * step;
-            step *= own->dim[o];
-        }
-        item /= y->dim[i];
-    }
-    return at;
-}
-
-static matrix item_of(const wf_tensor *t, bool swap, int64_t own)
-{
-    int r = t->shape.rank;
-    int64_t at = 0;
-    for (int i = r - 3; i >= 0; i--) {
-        at += own % t->shape.dim[i] * t->stride[i];
-        own /= t->shape.dim[i];
-    }
-    matrix m = {
-        .data = (const float *)t->data + at, .row = t->stride[r - 2], .col = t->stride[r - 1]};
-    if (t->shape.dim[r - 1] == 1) m.col = 1;
-    if (t->shape.dim[r - 2] == 1) m.row = t->shape.dim[r - 1];
-    return swap ? (matrix){m.data, m.col, m.row} : m;
-}
-
-/* ---- bringing operands into shape ---- */
-
-/* y[r * ld + c] = x(r, c) */
-static void copy_matrix(float *y, int64_t ld, const matrix *x, int64_t rows, int64_t cols)
-{
-    if (x->col == 1) {
-        for (int64_t r = 0; r < rows; r++)
-            memcpy(y + r * ld, x->data + r * x->row, (size_t)cols * sizeof *y);
-    } else if (x->row == 1) {
-        wf_vec_get()->transpose(cols, rows, y, ld, x->data, x->col);
-    } else {
-        for (int64_t r = 0; r < rows; r++)
-            for (int64_t c = 0; c < cols; c++) y[r * ld + c] = x->data[r * x->row + c * x->col];
-    }
-}
-
-static matrix part(const matrix *x, int64_t row, int64_t col)
-{
-    return (matrix){x->data + row * x->row + col * x->col, x->row, x->col};
-}
-
-/* cols columns of op(b), all their strips, step floats from one to the next. */
-static void pack(float *y, int64_t step, const matrix *b, int64_t rows, int64_t cols)
-{
-    if (b->col == 1) {
-        wf_vec_get()->pack(rows, cols, y, step, b->data, b->row);
-        return;
-    }
-    for (int64_t c = 0; c < cols; c += STRIP) {
-        matrix strip = part(b, 0, c);
-        int64_t n = wf_min_i64(STRIP, cols - c);
-        copy_matrix(y + c / STRIP * step, n, &strip, rows, n);
-    }
 }
 
 /* ---- phase 0: what several units need, into work: op(a), then op(b) ---- */
 
-static int64_t own_items(const wf_shape *s)
-{
-    int64_t n = 1;
-    for (int i = 0; i + 2 < s->rank; i++) n *= s->dim[i];
-    return n;
-}
-
 static int64_t turn_units(const product *p, const wf_shape *a)
 {
-    return p->turned ? own_items(a) * wf_ceil_div(p->m, PANEL) : 0;
+    return p->turned ? wf_own_items(a) * wf_ceil_div(p->m, PANEL) : 0;
 }
 
 static int64_t pack_units(const product *p, const wf_shape *b)
 {
-    return p->shared ? own_items(b) * wf_ceil_div(p->n, PANEL) : 0;
+    return p->shared ? wf_own_items(b) * wf_ceil_div(p->n, PANEL) : 0;
 }
 
 /* Where op(b) of an item is packed: strips one behind the other. */
@@ -157,22 +84,42 @@ static float *shared_b(const wf_call *c, const product *p, int64_t item)
     return (float *)c->work + before + item * p->k * p->n;
 }
 
+/* The same in bf16, and op(a). */
+static uint16_t *rounded_a(const wf_call *c, const product *p, int64_t item)
+{
+    return (uint16_t *)c->work + item * p->m * p->depth;
+}
+
+static uint16_t *rounded_b(const wf_call *c, const product *p, int64_t item)
+{
+    return rounded_a(c, p, wf_own_items(&c->in[0].shape)) + item * p->n * p->depth;
+}
+
 /* PANEL rows of op(a). */
-static void turn(const wf_call *c, const product *p, int64_t unit)
+static void turn(const wf_call *c, const product *p, bool swap, int64_t unit)
 {
     int64_t blocks = wf_ceil_div(p->m, PANEL), row = unit % blocks * PANEL;
     int64_t n = wf_min_i64(PANEL, p->m - row);
-    matrix a = item_of(&c->in[0], true, unit / blocks), from = part(&a, row, 0);
-    copy_matrix((float *)c->work + (unit / blocks * p->m + row) * p->k, p->k, &from, n, p->k);
+    wf_matrix a = wf_matrix_of(&c->in[0], swap, unit / blocks), from = wf_matrix_part(&a, row, 0);
+    if (p->bf16)
+        wf_matrix_round(rounded_a(c, p, unit / blocks) + row * p->depth, p->depth, &from, n, p->k,
+                        c->scratch);
+    else
+        wf_matrix_copy((float *)c->work + (unit / blocks * p->m + row) * p->k, p->k, &from, n,
+                       p->k);
 }
 
 /* PANEL columns of op(b). */
 static void pack_panel(const wf_call *c, const product *p, bool swap, int64_t unit)
 {
     int64_t panels = wf_ceil_div(p->n, PANEL), col = unit % panels * PANEL;
-    matrix b = item_of(&c->in[1], swap, unit / panels), from = part(&b, 0, col);
-    pack(shared_b(c, p, unit / panels) + col * p->k, STRIP * p->k, &from, p->k,
-         wf_min_i64(PANEL, p->n - col));
+    wf_matrix b = wf_matrix_of(&c->in[1], swap, unit / panels), from = wf_matrix_part(&b, 0, col);
+    int64_t n = wf_min_i64(PANEL, p->n - col);
+    if (p->bf16)
+        wf_matrix_pack_rounded(rounded_b(c, p, unit / panels) + col * p->depth, STRIP * p->depth,
+                               &from, p->k, n, c->scratch);
+    else
+        wf_matrix_pack(shared_b(c, p, unit / panels) + col * p->k, STRIP * p->k, &from, p->k, n);
 }
 
 /* ---- one unit ---- */
@@ -189,9 +136,9 @@ static int64_t lay_out(room *r, const product *p, const wf_pw *program, float *s
 {
     int64_t at = 0;
     r->b = scratch;
-    at += p->width * p->k_block;
+    at += p->bf16 ? WF_ROUND_ROOM : p->width * p->k_block; /* in bf16 for phase 0 */
     r->a = scratch + at;
-    at += ROWS * p->k_block;
+    at += p->bf16 ? 0 : ROWS * p->k_block;
     r->out = scratch + at;
     if (program && program->n_stores) at += p->rows * p->width;
     r->program = scratch + at;
@@ -200,9 +147,10 @@ static int64_t lay_out(room *r, const product *p, const wf_pw *program, float *s
 
 typedef struct unit {
     const product *p;
-    matrix a, b;
+    wf_matrix a, b;
     const float *shared; /* op(b) packed for all, or NULL */
-    float *c;            /* the first element of the chunk */
+    const uint16_t *rounded_a, *rounded_b;
+    float *c; /* the first element of the chunk */
     int64_t ldc, row, rows, col, cols;
     room room;
 } unit;
@@ -218,7 +166,7 @@ static bool is_packed(const unit *u)
 /* rows x k of op(a) at (row, from) of the chunk, as a kernel wants it: sets m, k, lda, trans_a. */
 static const float *left(const unit *u, int64_t row, int64_t from, wf_gemm_shape *s)
 {
-    matrix a = part(&u->a, u->row + row, from);
+    wf_matrix a = wf_matrix_part(&u->a, u->row + row, from);
     s->m = wf_min_i64(ROWS, u->rows - row);
     s->k = wf_min_i64(u->p->k_block, u->p->k - from);
     s->trans_a = a.col != 1 && a.row == 1 && a.col >= s->m && u->cols < TURN_FROM;
@@ -227,7 +175,7 @@ static const float *left(const unit *u, int64_t row, int64_t from, wf_gemm_shape
     } else if (a.col == 1 && (a.row >= s->k || s->m == 1)) {
         s->lda = wf_max_i64(a.row, s->k);
     } else {
-        copy_matrix(u->room.a, s->k, &a, s->m, s->k);
+        wf_matrix_copy(u->room.a, s->k, &a, s->m, s->k);
         a.data = u->room.a;
         s->lda = s->k;
     }
@@ -249,8 +197,8 @@ static void run_block(const unit *u, int64_t from)
 {
     int64_t k = wf_min_i64(u->p->k_block, u->p->k - from);
     bool packed = is_packed(u);
-    matrix b = part(&u->b, from, u->col);
-    if (packed) pack(u->room.b, STRIP * u->p->k_block, &b, k, u->cols);
+    wf_matrix b = wf_matrix_part(&u->b, from, u->col);
+    if (packed) wf_matrix_pack(u->room.b, STRIP * u->p->k_block, &b, k, u->cols);
     wf_gemm_shape s = {.ldc = u->ldc, .accumulate = from > 0};
     for (int64_t row = 0; row < u->rows; row += ROWS) {
         const float *a = left(u, row, from, &s);
@@ -263,14 +211,39 @@ static void run_block(const unit *u, int64_t from)
     }
 }
 
+/* The same in bf16. */
+static void run_rounded_block(const unit *u, int64_t from)
+{
+    const product *p = u->p;
+    wf_gemm_shape s = {.lda = p->depth, .ldc = u->ldc, .accumulate = from > 0, .bf16 = true};
+    s.k = wf_min_i64(p->k_block, p->depth - from);
+    for (int64_t row = 0; row < u->rows; row += ROWS) {
+        s.m = wf_min_i64(ROWS, u->rows - row);
+        for (int64_t col = 0; col < u->cols; col += STRIP) {
+            s.n = s.ldb = wf_min_i64(STRIP, u->cols - col);
+            wf_gemm g = wf_gemm_get(&s);
+            wf_gemm_run(&g, u->rounded_a + (u->row + row) * p->depth + from,
+                        u->rounded_b + (u->col + col) * p->depth + from * s.n,
+                        u->c + row * u->ldc + col, 1);
+        }
+    }
+}
+
+/* As the kernels see it. */
+static double operand(const product *p, float x)
+{
+    return (double)(p->bf16 ? wf_from_bf16(wf_to_bf16(x)) : x);
+}
+
 static void reference_block(const unit *u)
 {
     for (int64_t i = 0; i < u->rows; i++)
         for (int64_t j = 0; j < u->cols; j++) {
-            matrix a = part(&u->a, u->row + i, 0), b = part(&u->b, 0, u->col + j);
+            wf_matrix a = wf_matrix_part(&u->a, u->row + i, 0),
+                      b = wf_matrix_part(&u->b, 0, u->col + j);
             double y = 0;
             for (int64_t k = 0; k < u->p->k; k++)
-                y += (double)a.data[k * a.col] * (double)b.data[k * b.row];
+                y += operand(u->p, a.data[k * a.col]) * operand(u->p, b.data[k * b.row]);
             u->c[i * u->ldc + j] = (float)y;
         }
 }
@@ -297,13 +270,17 @@ static void run_unit(const wf_call *c, const wf_matmul_attr *attr, const wf_pw *
     unit u = {.p = p, .row = rest % p->chunks * p->rows, .col = rest / p->chunks * p->width};
     u.rows = wf_min_i64(p->rows, p->m - u.row);
     u.cols = wf_min_i64(p->width, p->n - u.col);
-    int64_t own = own_item(&c->in[0].shape, &c->out->shape, item);
-    u.a = item_of(&c->in[0], attr->ta, own);
-    int64_t own_b = own_item(&c->in[1].shape, &c->out->shape, item);
-    u.b = item_of(&c->in[1], attr->tb, own_b);
+    int64_t own = wf_own_item(&c->in[0].shape, &c->out->shape, item);
+    u.a = wf_matrix_of(&c->in[0], attr->ta, own);
+    int64_t own_b = wf_own_item(&c->in[1].shape, &c->out->shape, item);
+    u.b = wf_matrix_of(&c->in[1], attr->tb, own_b);
+    if (p->bf16) {
+        u.rounded_a = rounded_a(c, p, own);
+        u.rounded_b = rounded_b(c, p, own_b);
+    }
     if (p->shared && !c->reference) u.shared = shared_b(c, p, own_b);
     if (p->turned && !c->reference)
-        u.a = (matrix){(const float *)c->work + own * p->m * p->k, p->k, 1};
+        u.a = (wf_matrix){(const float *)c->work + own * p->m * p->k, p->k, 1};
     lay_out(&u.room, p, program, c->scratch);
     bool only_stores = program && program->n_stores;
     u.ldc = only_stores ? u.cols : p->n;
@@ -311,7 +288,8 @@ static void run_unit(const wf_call *c, const wf_matmul_attr *attr, const wf_pw *
     if (c->reference)
         reference_block(&u);
     else
-        for (int64_t from = 0; from < p->k; from += p->k_block) run_block(&u, from);
+        for (int64_t from = 0; from < p->k; from += p->k_block)
+            (p->bf16 ? run_rounded_block : run_block)(&u, from);
     if (program) run_program(c, program, &u, item);
 }
 
@@ -327,7 +305,7 @@ void wf_matmul_run(const wf_call *c, const wf_matmul_attr *a, const wf_pw *progr
         if (!prepares)
             run_unit(c, a, program, &p, u);
         else if (u < turns)
-            turn(c, &p, u);
+            turn(c, &p, a->ta, u);
         else
             pack_panel(c, &p, a->tb, u - turns);
 }
@@ -344,10 +322,10 @@ int64_t wf_matmul_units(const wf_call *c, const wf_matmul_attr *a, int phase)
 size_t wf_matmul_work(const wf_node *y, const wf_matmul_attr *a)
 {
     product p = product_of(&y->in[0]->shape, &y->shape, a);
-    int64_t n = p.turned ? wf_elements(&y->in[0]->shape) : 0;
+    int64_t n = p.turned ? wf_own_items(&y->in[0]->shape) * p.m : 0;
     /* whatever packs_plain() says: a later runtime may choose another level */
-    if (p.chunks > 1) n += wf_elements(&y->in[1]->shape);
-    return (size_t)n * sizeof(float);
+    if (p.chunks > 1 || p.bf16) n += wf_own_items(&y->in[1]->shape) * p.n;
+    return (size_t)(n * p.depth) * (p.bf16 ? sizeof(uint16_t) : sizeof(float));
 }
 
 size_t wf_matmul_scratch(const wf_node *y, const wf_matmul_attr *a, const wf_pw *program)

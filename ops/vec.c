@@ -1,6 +1,7 @@
 /* The vector layer's table (vec.h) of the level being compiled. */
 #include "ops/vec.h"
 #include "ops/gemm.h"
+#include "ops/simd_bf16.h"
 #include "ops/simd_libm.h"
 #include "ops/simd_random.h"
 #include "ops/simd_row.h"
@@ -343,6 +344,8 @@ const wf_vec WF_VEC_TABLE = {
     F(rotate),
     F(transpose),
     F(pack),
+    F(bf16),
+    F(bf16_pairs),
     F(random_bits),
     F(uniform),
     F(dropout),

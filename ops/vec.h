@@ -56,6 +56,10 @@ typedef struct wf_vec {
     /* Strips of WF_STRIP columns, each with its rows side by side (the last one may be narrower):
      * y[s * step + r * width + c] = x[r * ld + WF_STRIP s + c] */
     void (*pack)(int64_t rows, int64_t cols, float *y, int64_t step, const float *x, int64_t ld);
+    /* x rounded to bf16; and rows of it by twos, the last one beside zeros if they are odd:
+     * y[(r / 2 * cols + c) * 2 + r % 2] = x[r * ld + c] */
+    void (*bf16)(int64_t n, uint16_t *y, const float *x);
+    void (*bf16_pairs)(int64_t rows, int64_t cols, uint16_t *y, const float *x, int64_t ld);
     /* bits i of the stream (key, stream): see random.c; i counts from first */
     void (*random_bits)(int64_t n, uint32_t *y, uint64_t key, uint64_t stream, uint64_t first);
     void (*uniform)(int64_t n, float *y, uint64_t key, uint64_t stream, uint64_t first);

@@ -20,6 +20,9 @@ static const wf_pass *const before_gradient[] = {
 /* ... then requests become graph, ... */
 static const wf_pass *const gradient[] = {&wf_pass_update, &wf_pass_backward, NULL};
 
+/* ... and are products of the precision that was asked for, ... */
+static const wf_pass *const rounding[] = {&wf_pass_round_products, NULL};
+
 /* ... then everything is tidied and fused once more; nothing is differentiated any more. */
 static const wf_pass *const after_gradient[] = {
     &wf_pass_simplify,
@@ -33,8 +36,8 @@ static const wf_pass *const after_gradient[] = {
     NULL,
 };
 
-const wf_pass *const *const wf_pipeline[] = {inference, before_gradient, gradient, after_gradient,
-                                             NULL};
+const wf_pass *const *const wf_pipeline[] = {inference, before_gradient, gradient,
+                                             rounding,  after_gradient,  NULL};
 
 enum { MAX_ROUNDS = 100 };
 
@@ -193,6 +196,7 @@ bool wf_optimize(wf_graph *g, wf_pass_options *o)
     if (!run_all(g, before_gradient, o) || !run_all(g, o->extra, o)) return false;
     if (!run_all(g, gradient, o)) return false;
     o->nodes_differentiated = wf_graph_size(g);
+    if (o->rounds_products && !run_all(g, rounding, o)) return false;
     if (!run_all(g, after_gradient, o)) return false;
     dump(g, o, "after");
     return true;

@@ -145,6 +145,7 @@ static bool listen(wf_program *p, const wf_compile_options *o)
 static bool optimize(wf_program *p, const wf_compile_options *o)
 {
     wf_pass_options passes = {.forward_only = o->forward_only,
+                              .rounds_products = o->products == WF_PRODUCTS_BF16,
                               .dump = p->rt->dump,
                               .without = p->rt->without,
                               .extra = o->passes};

@@ -91,6 +91,12 @@ int wf_runtime_threads(const wf_runtime *rt)
     return wf_pool_threads(rt->pool);
 }
 
+bool wf_runtime_has_bf16(const wf_runtime *rt)
+{
+    (void)rt; /* as below */
+    return wf_gemm_has_bf16();
+}
+
 const char *wf_runtime_isa(const wf_runtime *rt)
 {
     (void)rt; /* one level a process */

@@ -213,7 +213,7 @@ static wf_node *matmul(wf_graph *g, wf_node *const x[], const void *attr)
 
 #define NUMBERS(...) &(const wf_scalar_attr){__VA_ARGS__}
 #define EPS(X) &(const wf_norm_attr){X}
-#define MM(TA, TB) .attr = &(const wf_matmul_attr){TA, TB}, .build = matmul
+#define MM(TA, TB) .attr = &(const wf_matmul_attr){.ta = TA, .tb = TB}, .build = matmul
 #define AXIS(...) .attr = &(const wf_axis_attr){__VA_ARGS__}
 #define SHAPE(RANK, ...) .attr = &(const wf_shape_attr){{RANK, {__VA_ARGS__}}}
 #define ORDER(...) .attr = &(const wf_order_attr){{__VA_ARGS__}}
@@ -350,7 +350,7 @@ const op_case op_cases[] = {
     {&wf_op_matmul, "outer product", {{OP_ANY, {4, 1}}, {OP_ANY, {1, 6}}}, MM(0, 0), .flags = OP_SECOND},
     {&wf_op_matmul, "b transposed", {{OP_ANY, {3, 5}}, {OP_ANY, {7, 5}}}, MM(0, 1), .flags = OP_SECOND},
     {&wf_op_matmul, "a transposed", {{OP_ANY, {5, 3}}, {OP_ANY, {5, 7}}}, MM(1, 0), .flags = OP_SECOND},
-    {&wf_op_matmul, "both transposed", {{OP_ANY, {5, 3}}, {OP_ANY, {7, 5}}}, .attr = &(const wf_matmul_attr){1, 1}, .flags = OP_SECOND},
+    {&wf_op_matmul, "both transposed", {{OP_ANY, {5, 3}}, {OP_ANY, {7, 5}}}, .attr = &(const wf_matmul_attr){.ta = 1, .tb = 1}, .flags = OP_SECOND},
     {&wf_op_matmul, "batches", {{OP_ANY, {2, 3, 4}}, {OP_ANY, {2, 4, 5}}}, MM(0, 0), .flags = OP_SECOND},
     {&wf_op_matmul, "batch by one", {{OP_ANY, {2, 3, 4}}, {OP_ANY, {4, 5}}}, MM(0, 0), .flags = OP_SECOND},
     {&wf_op_matmul, "one by batch", {{OP_ANY, {3, 4}}, {OP_ANY, {2, 4, 5}}}, MM(0, 0), .flags = OP_SECOND},

@@ -3,6 +3,7 @@
 #include "tests/op_trial.h"
 
 #include "graph/graph.h"
+#include "ops/gemm.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -38,14 +39,20 @@ static void add_gradients(const op_case *c, wf_node *y, wf_node *const x[])
     }
 }
 
+static void round_all(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) x[i] = wf_from_bf16(wf_to_bf16(x[i]));
+}
+
 /* An input may have been optimized away; one that is missing is found by wf_run. */
-static void bind(op_trial *t)
+static void bind(op_trial *t, unsigned how)
 {
     for (int i = 0; i < op_case_args(t->c); i++) {
         char name[16];
         size_t bytes;
         snprintf(name, sizeof name, "x%d", i);
         t->data[i] = op_case_draw(t->c, i, 1, &bytes);
+        if ((how & OP_ROUNDED) && i < 2) round_all(t->data[i], bytes / sizeof(float));
         wf_bind(t->p, name, t->data[i], bytes);
     }
 }
@@ -58,8 +65,9 @@ bool op_trial_start(op_trial *t, const op_case *c, wf_runtime *rt, unsigned how)
     *t = (op_trial){.c = c, .g = wf_graph_new(), .store = wf_store_new(5)};
     wf_node *y = op_case_build(&row, t->g, NULL, x);
     if (how & OP_DIFFERENTIATE) add_gradients(c, y, x);
-    if (wf_compile(&t->p, t->g, t->store, rt, NULL) != WF_OK) return false;
-    bind(t);
+    wf_compile_options o = {.products = how & OP_BF16 ? WF_PRODUCTS_BF16 : WF_PRODUCTS_F32};
+    if (wf_compile(&t->p, t->g, t->store, rt, &o) != WF_OK) return false;
+    bind(t, how);
     return wf_run(t->p) == WF_OK;
 }
 

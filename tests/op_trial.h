@@ -10,6 +10,8 @@
 enum {
     OP_DIFFERENTIATE = 1, /* outputs "d0", ... too: gradients of sum(y w) by x0, ... */
     OP_BY_PLAIN = 2,      /* build c->plain, if there is one */
+    OP_BF16 = 4,          /* compile for products in bf16 */
+    OP_ROUNDED = 8,       /* x0 and x1, the operands of a product, are rounded to bf16 */
 };
 
 typedef struct op_trial {

@@ -50,6 +50,7 @@ Test(cli, wrong_usage_is_one_line_and_exit_2)
         {"gau fill a[MASK]", 2, "--model is missing"},
         {"gau fill --model out", 2, "sentence"},
         {"graph gau --dump sideways", 2, "--dump"},
+        {TRAIN "--text text.txt --products f16", 2, "--products: expected f32|bf16"},
         {"graph gau extra", 2, "'extra'"},
         {"graph gau --tokens 100 --rows 101", 2, "--rows: expected at most --tokens (100)"},
         {"graph gau --tokens 100 --picks 101", 2, "--picks: expected at most --tokens (100)"},
@@ -119,6 +120,20 @@ Test(cli, graph_prints_before_after_and_dot)
         outcome o = weft(line);
         cr_expect_eq(o.code, 0, "%s: code %d, %s", line, o.code, o.err);
         cr_expect(strstr(o.out, says[i + 1]), "%s: got: %s", line, o.out);
+    }
+}
+
+Test(cli, graph_shows_products_in_bf16)
+{
+    const char *line =
+        "graph gau --dump after --layers 1 --width 16 --expand 32 --key 8 --vocab 50 "
+        "--products";
+    for (int i = 0; i < 2; i++) {
+        char text[200];
+        snprintf(text, sizeof text, "%s %s", line, i ? "bf16" : "f32");
+        outcome o = weft(text);
+        cr_expect_eq(o.code, 0, "%s: code %d, %s", text, o.code, o.err);
+        cr_expect_eq(strstr(o.out, "bf16") != NULL, i, "%s: got: %s", text, o.out);
     }
 }
 

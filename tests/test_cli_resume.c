@@ -91,6 +91,8 @@ Test(cli_resume, resume_names_what_differs_and_writes_nothing)
         {TRAIN "--text text.txt --steps 4 --out old --resume --width 32", 1,
          "--width was 16, is 32"},
         {TRAIN "--text text.txt --steps 4 --out old --resume --lr 0.5", 1, "--lr"},
+        {TRAIN "--text text.txt --steps 4 --out old --resume --products bf16", 1,
+         "--products was f32, is bf16\n"},
         {TRAIN "--text text.txt --steps 4 --out old --resume --lr 0.5 --optimizer lion --width 32",
          1,
          "--width was 16, is 32; --optimizer was tiger, is lion; --lr was 0.00176, is 0.5; "
@@ -109,6 +111,25 @@ Test(cli_resume, resume_names_what_differs_and_writes_nothing)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) expect_wrong(&cases[i]);
     size_t m = load("old/checkpoint.safetensors", after, sizeof after);
     cr_expect(n > 0 && n == m && !memcmp(before, after, n), "the checkpoint changed");
+}
+
+/* One line tells where the choice brings no speed. */
+Test(cli_resume, products_in_bf16_go_on_to_the_same_bits)
+{
+    wf_runtime *rt = wf_runtime_new(NULL);
+    bool is_fast = wf_runtime_has_bf16(rt);
+    wf_runtime_free(rt);
+    outcome o = weft(TRAIN "--text text.txt --steps 12 --out whole --products bf16");
+    cr_expect_eq(o.code, 0, "code %d: %s", o.code, o.err);
+    cr_expect(strstr(o.out, ", products in bf16\n"), "got: %s", o.out);
+    cr_expect(is_fast ? !o.err[0] : is_one_line(o.err) && strstr(o.err, "bf16 is not faster"),
+              "got: %s", o.err);
+    cr_expect_eq(weft(TRAIN "--text text.txt --steps 5 --out parts --products bf16").code, 0);
+    o = weft(TRAIN "--text text.txt --steps 12 --out parts --products bf16 --resume");
+    cr_expect_eq(o.code, 0, "code %d: %s", o.code, o.err);
+    expect_same_file("whole/model.safetensors", "parts/model.safetensors");
+    o = weft(TRAIN "--text text.txt --steps 13 --out parts --resume");
+    cr_expect(strstr(o.err, "--products was bf16, is f32\n"), "got: %s", o.err);
 }
 
 Test(cli_resume, a_default_that_is_typed_is_no_difference)

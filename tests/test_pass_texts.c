@@ -202,6 +202,32 @@ Test(pass_texts, simplify)
     expect_texts(passes, N(rows), rows);
 }
 
+/* ---- round_products ---- */
+
+ROW(product, wf_matmul(l->x, l->w))
+ROW(product_and_program, wf_exp(wf_matmul_t(l->x, l->w)))
+ROW(turned_product, wf_t_matmul(wf_exp(wf_matmul(l->x, l->w)), l->z))
+
+Test(pass_texts, round_products)
+{
+    static const wf_pass *const passes[] = {&wf_pass_round_products, NULL};
+    static const wf_pass *const then_fuse[] = {&wf_pass_round_products, &wf_pass_lower,
+                                               &wf_pass_fuse_pointwise, &wf_pass_fuse_linear, NULL};
+    static const row rows[] = {
+        {"a product", product, "%2 = matmul x w {bf16} : f32[4,6]\noutput y = %2\n"},
+        {"products, whatever stands between", turned_product,
+         "%2 = matmul x w {bf16} : f32[4,6]\n%3 = exp %2 : f32[4,6]\n"
+         "%5 = matmul %3 z {ta bf16} : f32[6,6]\noutput y = %5\n"},
+        {"nothing else", scale_1, "%1 = scale x {a=1} : f32[4,6]\noutput y = %1\n"},
+    };
+    static const row fused[] = {
+        {"what is fused later", product_and_program,
+         "%2 = linear x w {tb bf16; exp 0} : f32[4,6]\noutput y = %2\n"},
+    };
+    expect_texts(passes, N(rows), rows);
+    expect_texts(then_fuse, N(fused), fused);
+}
+
 /* ---- cse, inference, lower, layout ---- */
 
 ROW(twins, wf_add(wf_tanh(wf_exp(l->x)), wf_tanh(wf_exp(l->x))))

@@ -399,6 +399,8 @@ WF_API void wf_runtime_free(wf_runtime *rt);
 WF_API wf_status wf_runtime_save_trace(wf_runtime *rt);
 WF_API int wf_runtime_threads(const wf_runtime *rt);
 WF_API const char *wf_runtime_isa(const wf_runtime *rt);
+/* Are products in bf16 faster than in float32 here? Else they only give their numbers. */
+WF_API bool wf_runtime_has_bf16(const wf_runtime *rt);
 
 /* Named tensors that outlive programs: parameters, optimizer state, counters. A checkpoint is a
  * store in a file in safetensors format. Programs compiled against one store share it. */
@@ -427,6 +429,14 @@ typedef struct wf_size_value {
     int64_t value;
 } wf_size_value;
 
+/* What products multiply: wf_matmul and all that is made of it, gradients included; those inside a
+ * fused gated attention unit stay float32. Sums are float32 in any case, and so is all that is
+ * stored: weights, gradients, the state of optimizers, values between ops. */
+typedef enum wf_products {
+    WF_PRODUCTS_F32,
+    WF_PRODUCTS_BF16, /* operands are rounded to bf16: 8 bits, to nearest, ties to even */
+} wf_products;
+
 typedef struct wf_compile_options {
     bool forward_only;            /* drop minimize and assign; dropout becomes the identity */
     const wf_size_value *sizes;   /* ends with {NULL, 0} */
@@ -434,6 +444,7 @@ typedef struct wf_compile_options {
     bool look_only; /* for wf_program_text, _tensor and _get_stats: the program makes no parameters,
                        takes no memory for values, and cannot run */
     bool explain;   /* listen to passes and time every kernel, for wf_program_explain */
+    wf_products products;
 } wf_compile_options;
 
 /* Compile a copy of g for these sizes. Missing parameters are made in the store. */
