@@ -26,6 +26,7 @@
 typedef struct options {
     int64_t steps, threads;
     const char *weights;
+    int64_t memory;
     bool json, no_limits;
     wf_arg_list names;
 } options;
@@ -36,6 +37,8 @@ static const wf_arg args[] = {
     {"threads", WF_ARG_INT, offsetof(options, threads), "0", "N", 0, 1024, .doc = "0: one a core"},
     {"weights", WF_ARG_TEXT, offsetof(options, weights), NULL, "FILE",
      .doc = "start of a workload, in safetensors format"},
+    {"memory", WF_ARG_BYTES, offsetof(options, memory), "0", "BYTES",
+     .doc = "limit for the program, met by computing values again; 0: none"},
     {"json", WF_ARG_FLAG, offsetof(options, json), .doc = "one JSON object a line"},
     {"no-limits", WF_ARG_FLAG, offsetof(options, no_limits),
      .doc = "do not measure the limits of the machine"},
@@ -49,6 +52,7 @@ typedef struct work {
 
 static const work works[] = {
     {"gau_base_128", 8, 128, 768, 1536, 128, 24, 12000},
+    {"gau_base_512", 8, 512, 768, 1536, 128, 24, 12000},
     {"gau_base_4", 8, 128, 768, 1536, 128, 4, 12000},
     {"gau_small_256", 8, 256, 256, 512, 64, 6, 8000},
     {"gau_long_2048", 1, 2048, 256, 512, 64, 6, 8000},
@@ -187,11 +191,13 @@ static void print_json(const work *w, const result *r, const wf_program *p,
     printf("{\"work\": \"%s\", \"mode\": \"weft\", \"loss0\": %.9g, \"first_step_s\": %.3f, "
            "\"median_ms\": %.4f, \"min_ms\": %.4f, \"items_per_s\": %.1f, \"peak_mib\": %lld, "
            "\"compile_s\": %.3f, \"gflop\": %.2f, \"gflop_per_s\": %.1f, \"plan_mib\": %.1f, "
-           "\"plan_naive_mib\": %.1f, \"weights_mib\": %.1f, \"kernels\": %d, ",
+           "\"plan_naive_mib\": %.1f, \"weights_mib\": %.1f, \"kernels\": %d, "
+           "\"recomputed\": %d, \"recompute_mib\": %.1f, \"recompute_gflop\": %.2f, ",
            w->name, r->loss, r->first, r->median, r->least, r->items, (long long)r->peak_mib,
            s.compile_seconds, model_flops(w) * 1e-9, model_flops(w) / r->median * 1e-6,
            (double)s.plan_bytes / 1048576, (double)s.plan_bytes_naive / 1048576,
-           (double)s.store_bytes / 1048576, s.kernels);
+           (double)s.store_bytes / 1048576, s.kernels, s.recomputed,
+           (double)s.recompute_bytes / 1048576, s.recompute_flops * 1e-9);
     if (limits->gflops > 0)
         printf("\"of_peak\": %.3f, \"of_roofline\": %.3f, ", r->of_peak, r->of_roofline);
     wf_roofline_print_json(limits);
@@ -257,7 +263,8 @@ static void bench(const options *o, const work *w)
     if (given) check(wf_store_load(store, o->weights)); /* the inputs too: nobody else reads them */
     wf_size_value sizes[] = {{"tokens", w->batch * w->time}, {"rows", w->batch}, {NULL, 0}};
     wf_graph *g = w->layers ? declare_gau(w) : declare_mlp(w);
-    check(wf_compile(&p, g, store, rt, &(wf_compile_options){.sizes = w->layers ? sizes : NULL}));
+    wf_compile_options how = {.sizes = w->layers ? sizes : NULL, .memory_limit = (size_t)o->memory};
+    check(wf_compile(&p, g, store, rt, &how));
     (w->layers ? bind_gau : bind_mlp)(p, w, given);
     check(wf_set(p, "lr", 1e-4f));
     check(wf_run(p));
@@ -301,7 +308,8 @@ int main(int argc, char **argv)
     static const wf_command command = {
         .name = "bench_step",
         .usage = "[NAME...]",
-        .doc = "Time training steps of gau_base_128, gau_small_256, gau_long_2048, gau_tiny_32,\n"
+        .doc = "Time training steps of gau_base_128, gau_base_512, gau_base_4, gau_small_256, "
+               "gau_long_2048, gau_tiny_32,\n"
                "mlp_64, mlp_784: of all, or of those that are named.",
         .groups = {{args, sizeof args / sizeof *args, 0}},
         .rest = "NAME",

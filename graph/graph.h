@@ -34,6 +34,7 @@ struct wf_graph {
     struct wf_sizes *sizes;
     const char *optimizer; /* set while an optimizer's step runs */
     const char *pass;      /* the pass that runs or ran last, or NULL */
+    wf_program *program;   /* what the graph is compiled to, or NULL: for passes of the runtime */
     int n_random;
     struct wf_notes *notes; /* NULL: nobody listens */
 };

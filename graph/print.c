@@ -32,6 +32,7 @@ static void add_line(wf_text *t, const wf_node *n, const int *number)
         wf_text_add(t, "  # %s", n->name);
     else if (*n->scope)
         wf_text_add(t, "  # %s/", n->scope);
+    if (n->repeats) wf_text_add(t, "  # again");
     wf_text_add(t, "\n");
 }
 

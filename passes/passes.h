@@ -10,6 +10,7 @@ typedef struct wf_pass_options {
     const char *dump;    /* a pass's name, "before" or "after": the graph goes to stderr; or NULL */
     const char *without; /* "-fuse_gau,-cse": these passes are left out; or NULL */
     const wf_pass *const *extra; /* run after the fusions that know their gradient; or NULL */
+    const wf_pass *const *last;  /* run behind all others; or NULL */
     int nodes_differentiated;    /* out: nodes once gradients and updates are graph */
 } wf_pass_options;
 

@@ -34,20 +34,23 @@ static bool add_input(wf_program *p, wf_value *v)
     return true;
 }
 
-static bool add_stored(wf_program *p, wf_value *v)
+/* Parameters and states, found in the store or made there. */
+static bool take_stored(wf_program *p)
 {
-    const wf_leaf_attr *a = v->node->attr;
-    bool created;
-    const wf_node *n = v->node;
-    v->place = WF_IN_STORE;
-    int64_t start = wf_now(), count = wf_elements(&n->shape);
-    p->stats.store_bytes += (size_t)count * wf_dtype_bytes(n->dtype);
-    if (p->look_only) return true;
-    v->base = wf_store_require(p->store, n->name, n->dtype, n->shape, &created);
-    if (!v->base) return false;
-    if (created && n->op == &wf_op_param)
-        wf_init_fill(p->rt->pool, v->base, count, a->init, wf_store_seed(p->store), n->name);
-    p->stats.init_seconds += (double)(wf_now() - start) * 1e-9;
+    int64_t start = wf_now();
+    for (int i = 0; i < p->n_values; i++) {
+        wf_value *v = &p->values[i];
+        const wf_node *n = v->node;
+        const wf_leaf_attr *a = n->attr;
+        bool created;
+        if (v->place != WF_IN_STORE) continue;
+        v->base = wf_store_require(p->store, n->name, n->dtype, n->shape, &created);
+        if (!v->base) return false;
+        if (created && n->op == &wf_op_param)
+            wf_init_fill(p->rt->pool, v->base, wf_elements(&n->shape), a->init,
+                         wf_store_seed(p->store), n->name);
+    }
+    p->stats.init_seconds = (double)(wf_now() - start) * 1e-9;
     return true;
 }
 
@@ -63,7 +66,10 @@ static bool add_value(wf_program *p, wf_value *v, wf_node *n, const int *index)
         return false;
     }
     if (n->op == &wf_op_input) return add_input(p, v);
-    if (n->op == &wf_op_param || n->op == &wf_op_state) return add_stored(p, v);
+    if (n->op == &wf_op_param || n->op == &wf_op_state) {
+        v->place = WF_IN_STORE;
+        p->stats.store_bytes += (size_t)wf_elements(&n->shape) * wf_dtype_bytes(n->dtype);
+    }
     if (n->op == &wf_op_constant) {
         const wf_leaf_attr *a = n->attr;
         v->place = WF_IN_GRAPH;
@@ -76,13 +82,18 @@ static bool add_value(wf_program *p, wf_value *v, wf_node *n, const int *index)
     return true;
 }
 
+double wf_step_ns(const wf_step *s)
+{
+    return s->cost.flops / FLOPS_PER_NS + s->cost.bytes / BYTES_PER_NS;
+}
+
 static void add_step(wf_program *p, int value, const int *index)
 {
     const wf_node *n = p->values[value].node;
     wf_step *s = &p->steps[p->n_steps++];
     *s = (wf_step){.node = n, .value = value};
     s->cost = wf_node_cost(n);
-    s->alone = s->cost.flops / FLOPS_PER_NS + s->cost.bytes / BYTES_PER_NS < ALONE_NS;
+    s->alone = wf_step_ns(s) < ALONE_NS;
     s->call = (wf_call){.n_in = n->n_in,
                         .in = p->tensors + p->n_tensors,
                         .out = &p->values[value].tensor,
@@ -96,9 +107,12 @@ static void add_step(wf_program *p, int value, const int *index)
     p->stats.flops += s->cost.flops;
     p->stats.kernels++;
     if (n->op->traits & WF_EFFECT) p->has_effects = true;
+    if (!n->repeats) return;
+    p->stats.recomputed++;
+    p->stats.recompute_flops += s->cost.flops;
 }
 
-static bool lay_out(wf_program *p, wf_node **order, int n)
+static bool add_all(wf_program *p, wf_node **order, int n)
 {
     size_t inputs = 1, all = (size_t)n + 1;
     for (int i = 0; i < n; i++) inputs += (size_t)order[i]->n_in;
@@ -120,21 +134,52 @@ static bool lay_out(wf_program *p, wf_node **order, int n)
     return ok;
 }
 
-static bool build(wf_program *p)
+static size_t all_scratch(const wf_program *p)
+{
+    size_t bytes = p->scratch_bytes * (size_t)wf_pool_threads(p->rt->pool);
+    if (bytes > WF_HUGE_PAGE / 4) /* kernels walk over it all the time */
+        bytes = (bytes + WF_HUGE_PAGE - 1) / WF_HUGE_PAGE * WF_HUGE_PAGE;
+    return bytes;
+}
+
+bool wf_program_lay_out(wf_program *p)
 {
     int n;
     wf_node **order = wf_schedule(p->g, &n);
     if (!order) return wf_graph_check(p->g) == WF_OK;
     p->stats.nodes_after = n;
-    bool ok = lay_out(p, order, n) && wf_program_plan(p);
+    bool ok = add_all(p, order, n) && wf_program_plan(p);
+    p->stats.memory_bytes = p->stats.plan_bytes + p->stats.store_bytes + all_scratch(p);
+    if (p->plan_bytes_before > p->stats.plan_bytes)
+        p->stats.recompute_bytes = p->plan_bytes_before - p->stats.plan_bytes;
     free(order);
-    if (!ok || p->look_only) return ok;
-    size_t scratch = p->scratch_bytes * (size_t)wf_pool_threads(p->rt->pool);
-    if (scratch > WF_HUGE_PAGE / 4) /* kernels walk over it all the time */
-        scratch = (scratch + WF_HUGE_PAGE - 1) / WF_HUGE_PAGE * WF_HUGE_PAGE;
-    p->scratch = wf_aligned_room(scratch);
+    return ok;
+}
+
+static bool check_limit(const wf_program *p)
+{
+    size_t least = p->stats.memory_bytes;
+    if (!p->limit || least + p->besides <= p->limit) return true;
+    least = p->besides + (p->least && p->least < least ? p->least : least);
+    wf_error_set(WF_ELIMIT,
+                 "memory: the limit is %zu bytes, the least that was found is %zu (%.1f MiB)",
+                 p->limit, least, (double)least / 1048576);
+    return false;
+}
+
+static bool build(wf_program *p)
+{
+    if (!wf_program_lay_out(p) || !check_limit(p)) return false;
+    if (p->look_only) return true;
+    p->slab = wf_aligned_room(p->stats.plan_bytes);
+    p->scratch = wf_aligned_room(all_scratch(p));
     p->is_stale = true;
-    return p->scratch || no_memory();
+    if (!p->slab || !p->scratch) {
+        wf_error_set(WF_ENOMEM, "out of memory: the program needs %zu MiB besides its weights",
+                     p->stats.plan_bytes >> 20);
+        return false;
+    }
+    return take_stored(p);
 }
 
 static bool listen(wf_program *p, const wf_compile_options *o)
@@ -144,11 +189,14 @@ static bool listen(wf_program *p, const wf_compile_options *o)
 
 static bool optimize(wf_program *p, const wf_compile_options *o)
 {
+    static const wf_pass *const last[] = {&wf_pass_recompute, NULL};
     wf_pass_options passes = {.forward_only = o->forward_only,
                               .rounds_products = o->products == WF_PRODUCTS_BF16,
                               .dump = p->rt->dump,
                               .without = p->rt->without,
-                              .extra = o->passes};
+                              .extra = o->passes,
+                              .last = last};
+    p->g->program = p;
     bool ok = wf_optimize(p->g, &passes);
     p->stats.nodes_before = passes.nodes_differentiated;
     return ok || wf_graph_check(p->g) == WF_OK;
@@ -172,6 +220,8 @@ wf_status wf_compile(wf_program **out, const wf_graph *g, wf_store *s, wf_runtim
     p->rt = rt;
     p->store = s;
     p->look_only = o.look_only;
+    p->limit = o.memory_limit;
+    p->besides = o.memory_besides;
     p->g = wf_graph_copy(g, o.sizes);
     if (p->g) p->stats.nodes_declared = wf_graph_size(p->g);
     p->is_timed = o.explain || rt->trace;

@@ -95,18 +95,39 @@ static void take_over(struct memory *m)
     }
 }
 
+/* The step during which the most bytes are alive. */
+static bool find_peak(const struct memory *m)
+{
+    wf_program *p = m->p;
+    size_t *change = calloc((size_t)p->n_steps + 2, sizeof *change), now = 0, most = 0;
+    for (int i = 0; change && i < p->n_values + p->n_steps; i++) {
+        const wf_lifetime *l = &m->life[i];
+        if (l->bytes == 0) continue;
+        change[l->first] += l->bytes;
+        change[l->last + 1] -= l->bytes;
+    }
+    for (int s = 0; change && s < p->n_steps; s++) {
+        now += change[s];
+        if (now <= most) continue;
+        most = now;
+        p->peak = s;
+    }
+    free(change);
+    return change != NULL;
+}
+
 static bool allocate(struct memory *m)
 {
     wf_program *p = m->p;
     int n = p->n_values + p->n_steps;
     for (int i = 0; i < n; i++) p->stats.plan_bytes_naive += m->life[i].bytes;
     take_over(m);
+    if (!find_peak(m)) return false;
     p->stats.plan_bytes = wf_plan(n, m->life, m->offset);
     if (p->stats.plan_bytes == SIZE_MAX) return false;
-    if (!p->look_only) p->slab = wf_aligned_room(p->stats.plan_bytes);
     for (int v = 0; v < p->n_values; v++) p->values[v].offset = m->offset[owner_of(m, v)];
     for (int s = 0; s < p->n_steps; s++) p->steps[s].work = m->offset[p->n_values + s];
-    return p->slab || p->look_only;
+    return true;
 }
 
 bool wf_program_plan(wf_program *p)
@@ -121,9 +142,7 @@ bool wf_program_plan(wf_program *p)
         find_lifetimes(&m);
         ok = allocate(&m);
     }
-    if (!ok)
-        wf_error_set(WF_ENOMEM, "out of memory: the program needs %zu MiB besides its weights",
-                     p->stats.plan_bytes == SIZE_MAX ? 0 : p->stats.plan_bytes >> 20);
+    if (!ok) wf_error_set(WF_ENOMEM, "out of memory while planning");
     p->life = m.life;
     free(m.owner);
     free(m.offset);

@@ -150,6 +150,7 @@ static void count_flops(wf_program *p, wf_step *s)
     const wf_op *op = s->node->op;
     s->flops = s->cost.flops * (op->share ? op->share(&s->call) : 1);
     p->stats.flops += s->flops;
+    if (s->node->repeats) p->stats.recompute_flops += s->flops;
 }
 
 wf_status wf_run(wf_program *p)
@@ -160,7 +161,7 @@ wf_status wf_run(wf_program *p)
         if (s != WF_OK) return s;
     }
     int64_t *count = wf_store_step(p->store);
-    p->stats.flops = 0;
+    p->stats.flops = p->stats.recompute_flops = 0;
     for (int s = 0; s < p->n_steps; s++) {
         count_flops(p, &p->steps[s]);
         if (p->is_timed)

@@ -67,8 +67,21 @@ struct wf_program {
     bool is_timed;
     int64_t runs;   /* finished ones of a program without effects: the store counts the others */
     bool look_only; /* neither parameters nor memory: it cannot run */
+    int peak;       /* the step during which the most memory is in use */
+    size_t limit, besides;    /* for stats.memory_bytes, and what counts beside it; 0: none */
+    size_t least;             /* bytes: the least that recomputing found; 0: it did not look */
+    size_t plan_bytes_before; /* without it */
     wf_program_stats stats;
 };
+
+/* Values and steps in order, and their plan, out of p->g. false: p->g or wf_error() tells why. */
+bool wf_program_lay_out(wf_program *p);
+
+/* What a step takes, by its cost. */
+double wf_step_ns(const wf_step *s);
+
+/* The pass that computes values again instead of keeping them; works for p->g->program. */
+extern const wf_pass wf_pass_recompute;
 
 /* Lifetimes, in-place choices and offsets (memory.c). false: wf_error(). */
 bool wf_program_plan(wf_program *p);

@@ -1,7 +1,8 @@
 /*
  * Order of execution. Outputs come first, then effects from the loss's end of the network to its
  * beginning, each node as late as its users allow: gradients are consumed by their update at once,
- * and activations die as early as possible.
+ * and activations die as early as possible. What is computed again comes right before its first
+ * reader, behind all else that this one needs.
  */
 #include "runtime/schedule.h"
 
@@ -16,7 +17,7 @@ struct edge { /* reader must run before writer */
 
 struct frame { /* a node that waits for others, and which of them come next */
     wf_node *node;
-    int input, edge;
+    int input, edge; /* inputs are passed twice, repeated nodes the second time */
 };
 
 struct schedule {
@@ -78,7 +79,10 @@ static bool find_edges(struct schedule *s, wf_node **live, int n)
 /* The next node that must run before that of the frame, or NULL. */
 static wf_node *next_before(const struct schedule *s, struct frame *f)
 {
-    if (f->input < f->node->n_in) return f->node->in[f->input++];
+    for (int n = f->node->n_in; f->input < 2 * n;) {
+        wf_node *x = f->node->in[f->input % n];
+        if ((x->repeats != NULL) == (f->input++ >= n)) return x;
+    }
     if (f->edge < 0) return NULL;
     const struct edge *e = &s->edges[f->edge];
     f->edge = e->next;

@@ -425,10 +425,11 @@ static void output_name(int i, char name[16])
         snprintf(name, 16, "d%d", i - 3);
 }
 
-static bool train(result *r, const draw *d, wf_runtime *rt, const float *x)
+static bool train(result *r, const draw *d, wf_runtime *rt, const float *x, size_t limit)
 {
     *r = (result){.store = wf_store_new(d->state)};
-    if (wf_compile(&r->p, d->g, r->store, rt, NULL) != WF_OK) return false;
+    wf_compile_options how = {.memory_limit = limit};
+    if (wf_compile(&r->p, d->g, r->store, rt, &how) != WF_OK) return false;
     wf_bind(r->p, "x", x, 24 * sizeof *x);
     wf_set(r->p, "lr", 0.05f);
     for (int t = 0; t < STEPS; t++) {
@@ -499,9 +500,9 @@ Test(random_graphs, the_optimized_program_gives_what_the_plain_one_gives, .timeo
         draw d;
         result a, b;
         declare(&d, seed);
-        bool ok = train(&a, &d, fast, x);
+        bool ok = train(&a, &d, fast, x, 0);
         cr_expect(ok, "RANDOM_SEED=%u: %s", seed, wf_error());
-        bool also = train(&b, &d, slow, x);
+        bool also = train(&b, &d, slow, x, 0);
         cr_expect(also, "RANDOM_SEED=%u: %s", seed, wf_error());
         if (ok && also) compare(&a, &b, &d, seed);
         result_free(&a);
@@ -510,4 +511,65 @@ Test(random_graphs, the_optimized_program_gives_what_the_plain_one_gives, .timeo
     }
     wf_runtime_free(fast);
     wf_runtime_free(slow);
+}
+
+/* The least that was found for a limit that nothing meets. */
+static size_t least_memory(const draw *d, wf_runtime *rt)
+{
+    wf_program *p = NULL;
+    size_t limit, least = 0;
+    wf_store *s = wf_store_new(0);
+    wf_compile_options how = {.memory_limit = 1, .look_only = true};
+    cr_expect_eq(wf_compile(&p, d->g, s, rt, &how), WF_ELIMIT);
+    wf_store_free(s);
+    cr_expect_eq(sscanf(wf_error(),
+                        "memory: the limit is %zu bytes, the least that was found is %zu", &limit,
+                        &least),
+                 2, "%s", wf_error());
+    return least;
+}
+
+static void expect_same_bits(const result *a, const result *b, const draw *d, uint32_t seed)
+{
+    for (int i = 0; i < d->n_leaves + 3; i++) {
+        size_t bytes = (size_t)wf_elements(&a->shape[i]) * sizeof(float);
+        cr_expect(!memcmp(a->output[i], b->output[i], bytes), "RANDOM_SEED=%u: output %d", seed, i);
+    }
+    for (int i = 0; i < wf_store_count(a->store); i++) {
+        wf_shape s;
+        const char *name = wf_store_name(a->store, i);
+        const void *x = wf_store_data(a->store, name, NULL, &s);
+        const void *y = wf_store_data(b->store, name, NULL, NULL);
+        size_t bytes = (size_t)wf_elements(&s) * sizeof(float);
+        cr_expect(y && !memcmp(x, y, bytes), "RANDOM_SEED=%u: %s", seed, name);
+    }
+}
+
+Test(random_graphs, the_least_memory_gives_the_same_bits, .timeout = 150)
+{
+    float x[24];
+    int recomputed = 0;
+    wf_runtime *rt = op_runtime(2, "", "");
+    cr_assert(rt, "%s", wf_error());
+    for (int i = 0; i < 24; i++) x[i] = (float)sin(1.3 * i);
+    uint32_t first = number("RANDOM_SEED", 1);
+    uint32_t graphs = number("RANDOM_GRAPHS", getenv("RANDOM_SEED") ? 1 : GRAPHS);
+    for (uint32_t seed = first; seed < first + graphs; seed++) {
+        draw d;
+        result a, b;
+        declare(&d, seed);
+        size_t limit = least_memory(&d, rt);
+        bool ok = train(&a, &d, rt, x, 0), also = train(&b, &d, rt, x, limit);
+        cr_expect(ok && also, "RANDOM_SEED=%u: %s", seed, wf_error());
+        if (ok && also) {
+            expect_same_bits(&a, &b, &d, seed);
+            cr_expect_leq(wf_program_get_stats(b.p).memory_bytes, limit, "RANDOM_SEED=%u", seed);
+            recomputed += wf_program_get_stats(b.p).recomputed;
+        }
+        result_free(&a);
+        result_free(&b);
+        wf_graph_free(d.g);
+    }
+    if (graphs == GRAPHS) cr_expect_gt(recomputed, GRAPHS, "%d kernels", recomputed);
+    wf_runtime_free(rt);
 }

@@ -115,7 +115,8 @@ struct wf_node {
     int id;      /* order of birth */
     wf_dtype dtype;
     wf_shape shape;
-    wf_node *forward; /* set while a pass replaces this node */
+    wf_node *forward;       /* set while a pass replaces this node */
+    const wf_node *repeats; /* what this one computes again, late; or NULL */
 };
 
 /* Make a node of op. attr may be NULL if attr_size is 0. The poison node after a mistake. */

@@ -445,6 +445,11 @@ typedef struct wf_compile_options {
                        takes no memory for values, and cannot run */
     bool explain;   /* listen to passes and time every kernel, for wf_program_explain */
     wf_products products;
+    /* The most that wf_program_stats.memory_bytes may be; 0: no limit. Values that a run needs
+     * again late are then computed twice instead of being kept, those first that cost the least
+     * time for the memory they save. Results have the same bits. Where that is not enough,
+     * WF_ELIMIT and the least that was found. */
+    size_t memory_limit, memory_besides; /* the latter: what else is to count against the limit */
 } wf_compile_options;
 
 /* Compile a copy of g for these sizes. Missing parameters are made in the store. */
@@ -470,6 +475,11 @@ typedef struct wf_program_stats {
     size_t plan_bytes;                             /* activations and workspace with reuse, ... */
     size_t plan_bytes_naive; /* ... and if every value had memory of its own */
     size_t store_bytes;      /* tensors of the store that the program touches */
+    size_t memory_bytes;     /* all that the program lives in: plan_bytes, store_bytes, and the
+                                scratch of the threads; inputs are the caller's and do not count */
+    int recomputed;          /* kernels that compute again what was not kept, ... */
+    size_t recompute_bytes;  /* ... what that takes off plan_bytes, ... */
+    double recompute_flops;  /* ... and costs, as flops below */
     double compile_seconds;  /* copying, optimizing, planning; and ... */
     double init_seconds;     /* ... making tensors of the store and their first values */
     double flops; /* of the last run, by the kernels' own count; before one, the most it can be */
