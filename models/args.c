@@ -66,6 +66,24 @@ static bool set_number(const wf_arg *a, const char *from, const char *text, void
     return true;
 }
 
+static bool set_bytes(const wf_arg *a, const char *from, const char *text, void *values)
+{
+    static const struct {
+        const char *name;
+        double bytes;
+    } units[] = {{"", 1}, {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}};
+    char *end = NULL;
+    double x = strtod(text, &end);
+    for (size_t i = 0; end > text && i < sizeof units / sizeof *units; i++) {
+        if (strcmp(end, units[i].name) != 0 || !(x >= 0 && x * units[i].bytes < 0x1p62)) continue;
+        *(int64_t *)field(a, values) = (int64_t)(x * units[i].bytes);
+        return true;
+    }
+    fprintf(stderr, "%s: --%s: expected bytes, such as 2GiB or 500MiB, got '%s'\n", from, a->name,
+            text);
+    return false;
+}
+
 static bool set_choice(const wf_arg *a, const char *from, const char *text, void *values)
 {
     size_t n = strlen(text);
@@ -101,6 +119,8 @@ bool wf_arg_set(const wf_arg *a, const char *from, const char *text, void *value
     case WF_ARG_INT:
     case WF_ARG_REAL:
         return set_number(a, from, text, values);
+    case WF_ARG_BYTES:
+        return set_bytes(a, from, text, values);
     case WF_ARG_TEXT:
         *(const char **)field(a, values) = text;
         return true;
@@ -138,6 +158,7 @@ void wf_arg_text(const wf_arg *a, const void *values, char *text, size_t size)
         snprintf(text, size, "%s", *(const bool *)f ? "yes" : "no");
         break;
     case WF_ARG_INT:
+    case WF_ARG_BYTES:
         snprintf(text, size, "%lld", (long long)*(const int64_t *)f);
         break;
     case WF_ARG_REAL:

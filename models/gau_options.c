@@ -51,6 +51,9 @@ static const wf_arg train_args[] = {
      "More numbers of the optimizer, such as amsgrad=yes,eps=1e-6 or accumulate=4"},
     {"clip", WF_ARG_REAL, AT(clip), "0", "X", 0, 0, 0, true,
      "Scale gradients down to this global norm; 0: never"},
+    {"memory", WF_ARG_BYTES, AT(memory), "0", "BYTES", 0, 0, 0, false,
+     "Most memory for weights, optimizer and values, such as 2GiB or 500MiB; met by computing "
+     "values again, with the same results; 0: no limit"},
 };
 
 wf_arg_group wf_gau_arg_group(size_t base)

@@ -22,6 +22,7 @@ typedef struct wf_train_options {
     int optimizer, products;
     double lr, beta, beta1, beta2, decay, clip; /* NAN: the optimizer's default */
     const char *hyper;                          /* more of them, "name=value,..." */
+    int64_t memory;                             /* bytes; 0: no limit */
 } wf_train_options;
 
 wf_arg_group wf_train_arg_group(size_t base);

@@ -67,6 +67,7 @@ static char *compiled(const wf_graph *g, const options *o, wf_products products)
                               .forward_only = o->forward,
                               .look_only = true,
                               .products = products,
+                              .memory_limit = (size_t)o->training.memory,
                               .explain = o->explain || o->html};
     if (rt && wf_compile(&p, g, store, rt, &how) == WF_OK) text = tell(p, o);
     wf_program_free(p);

@@ -98,6 +98,19 @@ static wf_status bind_batch(wf_program *program, const wf_mlm *m)
     return s;
 }
 
+/* What evaluation takes beside the weights, it takes while training keeps its own. */
+static bool find_besides(const wf_pretrain *p, const wf_graph *g, wf_compile_options evaluate,
+                         size_t *bytes)
+{
+    wf_program *program;
+    evaluate.look_only = true;
+    if (wf_compile(&program, g, p->store, p->rt, &evaluate) != WF_OK) return false;
+    wf_program_stats s = wf_program_get_stats(program);
+    *bytes = s.memory_bytes - s.store_bytes;
+    wf_program_free(program);
+    return true;
+}
+
 static bool compile(wf_pretrain *p)
 {
     const wf_mlm *m = &p->data;
@@ -110,7 +123,9 @@ static bool compile(wf_pretrain *p)
     wf_graph *g = wf_graph_new();
     wf_node *loss = wf_gau_mlm(g, &p->config);
     wf_minimize(loss, p->training.optimizer, &p->training.hyper, &p->training.minimize);
-    bool ok = wf_compile(&p->train, g, p->store, p->rt, &train) == WF_OK &&
+    train.memory_limit = (size_t)p->o->training.memory;
+    bool ok = (!train.memory_limit || find_besides(p, g, evaluate, &train.memory_besides)) &&
+              wf_compile(&p->train, g, p->store, p->rt, &train) == WF_OK &&
               wf_compile(&p->evaluate, g, p->store, p->rt, &evaluate) == WF_OK &&
               bind_batch(p->train, &p->data) == WF_OK &&
               bind_batch(p->evaluate, &p->held_out) == WF_OK;

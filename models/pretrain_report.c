@@ -66,20 +66,30 @@ static double mib(size_t bytes)
 static void print_compiler(const wf_pretrain *p)
 {
     wf_program_stats s = wf_program_get_stats(p->train);
+    char again[160] = "";
+    if (s.recomputed)
+        snprintf(again, sizeof again,
+                 "          %.1f MiB more without %d kernels that compute again, %.2f %% of the "
+                 "operations\n",
+                 mib(s.recompute_bytes), s.recomputed, 100 * s.recompute_flops / s.flops);
     printf("The compiler\n"
            "  graph   %d nodes declared, %d with gradients and update, %d after fusion: %d kernels "
            "a step\n"
            "  memory  %.1f MiB for all values of a step, %.1f MiB if each had its own\n"
+           "%s"
            "  weights %.1f MiB with the state of the optimizer\n"
            "  time    %.0f ms to compile\n\n",
            s.nodes_declared, s.nodes_before, s.nodes_after, s.kernels, mib(s.plan_bytes),
-           mib(s.plan_bytes_naive), mib(s.store_bytes), 1000 * s.compile_seconds);
+           mib(s.plan_bytes_naive), again, mib(s.store_bytes), 1000 * s.compile_seconds);
     wf_pretrain_log(p, "compiler",
                     "\"nodes_declared\": %d, \"nodes_before\": %d, \"nodes_after\": %d, "
                     "\"kernels\": %d, \"plan_bytes\": %zu, \"plan_bytes_naive\": %zu, "
-                    "\"store_bytes\": %zu, \"compile_seconds\": %.4f, \"flops\": %.4g",
+                    "\"store_bytes\": %zu, \"memory_bytes\": %zu, \"recomputed\": %d, "
+                    "\"recompute_bytes\": %zu, \"recompute_flops\": %.4g, "
+                    "\"compile_seconds\": %.4f, \"flops\": %.4g",
                     s.nodes_declared, s.nodes_before, s.nodes_after, s.kernels, s.plan_bytes,
-                    s.plan_bytes_naive, s.store_bytes, s.compile_seconds, s.flops);
+                    s.plan_bytes_naive, s.store_bytes, s.memory_bytes, s.recomputed,
+                    s.recompute_bytes, s.recompute_flops, s.compile_seconds, s.flops);
 }
 
 static int count_right(const wf_samples *s, const int32_t *guess)

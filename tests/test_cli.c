@@ -137,6 +137,35 @@ Test(cli, graph_shows_products_in_bf16)
     }
 }
 
+Test(cli, a_limit_of_memory_is_met_or_refused_in_one_line)
+{
+    static const struct {
+        const char *memory, *says;
+        int code;
+    } rows[] = {
+        {"1GiB", "", 0},
+        {"0.5GiB", "", 0},
+        {"1500KiB", "", 0},
+        {"1.5KiB", "weft graph gau: memory: the limit is 1536 bytes, the least that was found", 1},
+        {"12MB", "--memory: expected bytes, such as 2GiB or 500MiB, got '12MB'", 2},
+        {"-1", "--memory: expected bytes", 2},
+        {"nan", "--memory: expected bytes", 2},
+        {"9e99GiB", "--memory: expected bytes", 2},
+        {"", "--memory: expected bytes", 2},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char line[200];
+        snprintf(line, sizeof line,
+                 "graph gau --layers 8 --width 32 --expand 64 --key 16 --vocab 50 --tokens 96 "
+                 "--picks 24 --dump after --memory=%s",
+                 rows[i].memory);
+        outcome o = weft(line);
+        cr_expect_eq(o.code, rows[i].code, "%s: code %d, %s", line, o.code, o.err);
+        cr_expect(strstr(o.err, rows[i].says) && o.code ? is_one_line(o.err) : !*o.err, "%s: %s",
+                  line, o.err);
+    }
+}
+
 Test(cli, a_graph_is_printed_without_making_its_weights)
 {
     const char *dumps[] = {"before", "after", "dot"};

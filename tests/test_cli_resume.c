@@ -27,6 +27,32 @@ Test(cli_resume, a_resumed_run_has_the_bits_of_one_without_a_break)
     cr_expect_eq(o.code, 0, "code %d: %s", o.code, o.err);
 }
 
+/* Whoever resumes may have less memory. */
+Test(cli_resume, a_limit_of_memory_changes_no_bit)
+{
+    const char *deep = TRAIN "--text text.txt --layers 6 --steps 4 --out";
+    char line[400];
+    long long limit = 0, least = 0;
+    snprintf(line, sizeof line, "%s free", deep);
+    cr_expect_eq(weft(line).code, 0);
+    snprintf(line, sizeof line, "%s none --memory 1", deep);
+    outcome o = weft(line);
+    cr_expect(o.code == 1 && is_one_line(o.err) && !exists("none"), "code %d: %s", o.code, o.err);
+    int n = sscanf(o.err,
+                   "weft gau pretrain: memory: the limit is %lld bytes, the least that was "
+                   "found is %lld",
+                   &limit, &least);
+    cr_expect_eq(n, 2, "%s", o.err);
+    snprintf(line, sizeof line, "%s tight --memory %lld", deep, least);
+    o = weft(line);
+    cr_expect_eq(o.code, 0, "code %d: %s", o.code, o.err);
+    cr_expect(strstr(o.out, "kernels that compute again"), "%s", o.out);
+    expect_same_file("free/model.safetensors", "tight/model.safetensors");
+    expect_same_file("free/config.json", "tight/config.json");
+    snprintf(line, sizeof line, "%s tight --memory %lld", deep, least - 1);
+    cr_expect_eq(weft(line).code, 1);
+}
+
 /* Start a run, and send it a signal when it has printed "until". The pipe is so short that the run
  * cannot be far ahead of its reader. Returns waitpid's status. */
 static int interrupt(const char *line, const char *until, int signal_number)
