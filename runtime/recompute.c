@@ -35,6 +35,7 @@ typedef struct search {
     use *uses;       /* by value of q */
     int *index;      /* by node: its value in q, -1 none */
     wf_node **again; /* by node: what repeats it */
+    bool is_tight;   /* more than what is cheap is needed */
 } search;
 
 /* To repeat chain[0], the others must be repeated for it. */
@@ -186,25 +187,28 @@ static void take(search *s, const choice *c)
     }
 }
 
-/* What is cheap at the peak; if nothing is, and the limit is not met, the best for a part of the
- * plan: the peak is elsewhere soon. A limit tells when to stop, never what to pick: so the least
- * that was found under one can be had. */
+/* What is cheap at the peak; once nothing is, and the limit is not met, the best for a part of the
+ * plan: the peak is elsewhere soon. A limit tells when to begin with that and when to stop, never
+ * what to pick: so the least that was found under one can be had. */
 static bool pick(search *s)
 {
-    const wf_program *p = s->g->program;
-    size_t part = s->q->stats.plan_bytes / ROUNDS, saved = 0;
-    bool is_above = p->limit && s->q->stats.memory_bytes + p->besides > p->limit;
-    bool is_cheap = true, found = false;
-    for (;;) {
-        choice c = best_choice(s, is_cheap);
-        if (!c.n && (found || !is_cheap || !is_above)) return found;
-        if (!c.n) is_cheap = false;
-        if (!c.n) continue;
-        take(s, &c);
-        found = true;
-        saved += c.saved;
-        if (!is_cheap && saved >= part) return true;
+    wf_program *p = s->g->program;
+    size_t now = s->q->stats.memory_bytes, part = s->q->stats.plan_bytes / ROUNDS, saved = 0;
+    bool is_above = p->limit && now + p->besides > p->limit;
+    choice c = {0};
+    if (!s->is_tight) c = best_choice(s, true);
+    if (!c.n && is_above) {
+        if (!s->is_tight || now < p->least) p->least = now;
+        s->is_tight = true;
+        c = best_choice(s, false);
     }
+    bool found = c.n;
+    while (c.n) {
+        take(s, &c);
+        saved += c.saved;
+        c = s->is_tight && saved >= part ? (choice){0} : best_choice(s, !s->is_tight);
+    }
+    return found;
 }
 
 static wf_node *repeat(search *s, const wf_node *n);
@@ -275,9 +279,7 @@ static bool improve(search *s, wf_program *p)
 {
     s->q = look(p);
     if (!s->q) return false;
-    size_t now = s->q->stats.memory_bytes;
-    if (!p->least) p->plan_bytes_before = s->q->stats.plan_bytes;
-    if (!p->least || now < p->least) p->least = now;
+    if (!p->plan_bytes_before) p->plan_bytes_before = s->q->stats.plan_bytes;
     s->uses = malloc(((size_t)s->q->n_values + 1) * sizeof *s->uses);
     s->index = malloc(((size_t)s->g->n_nodes + 1) * sizeof *s->index);
     bool found = false;

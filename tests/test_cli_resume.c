@@ -43,13 +43,18 @@ Test(cli_resume, a_limit_of_memory_changes_no_bit)
                    "found is %lld",
                    &limit, &least);
     cr_expect_eq(n, 2, "%s", o.err);
-    snprintf(line, sizeof line, "%s tight --memory %lld", deep, least);
+    snprintf(line, sizeof line, "%s tight --log log.jsonl --memory %lld", deep, least);
     o = weft(line);
     cr_expect_eq(o.code, 0, "code %d: %s", o.code, o.err);
     cr_expect(strstr(o.out, "kernels that compute again"), "%s", o.out);
     expect_same_file("free/model.safetensors", "tight/model.safetensors");
     expect_same_file("free/config.json", "tight/config.json");
-    snprintf(line, sizeof line, "%s tight --memory %lld", deep, least - 1);
+    char log[TEXT] = "";
+    load("log.jsonl", log, sizeof log - 1);
+    const char *own = strstr(log, "\"memory_bytes\": ");
+    cr_expect(own && strtoll(own + 16, NULL, 10) < least - 4 * 128 * 32, /* its evaluation counts */
+              "%lld: %s", least, log);
+    snprintf(line, sizeof line, "%s tight --overwrite --memory %lld", deep, least - 1);
     cr_expect_eq(weft(line).code, 1);
 }
 
