@@ -117,15 +117,8 @@ size_t wf_life_offset(const wf_program *p, int i)
 
 int wf_peak_step(const wf_program *p, size_t *bytes)
 {
-    int peak = 0;
-    *bytes = 0;
-    for (int s = 0; s < p->n_steps; s++) {
-        size_t sum = 0;
-        for (int i = 0; i < p->n_values + p->n_steps; i++)
-            if (wf_lives_at(&p->life[i], s)) sum += p->life[i].bytes;
-        if (sum > *bytes) *bytes = sum, peak = s;
-    }
-    return peak;
+    *bytes = p->peak_bytes;
+    return p->peak;
 }
 
 static int larger_first(const void *a, const void *b)

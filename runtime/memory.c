@@ -99,7 +99,7 @@ static void take_over(struct memory *m)
 static bool find_peak(const struct memory *m)
 {
     wf_program *p = m->p;
-    size_t *change = calloc((size_t)p->n_steps + 2, sizeof *change), now = 0, most = 0;
+    size_t *change = calloc((size_t)p->n_steps + 2, sizeof *change), now = 0;
     for (int i = 0; change && i < p->n_values + p->n_steps; i++) {
         const wf_lifetime *l = &m->life[i];
         if (l->bytes == 0) continue;
@@ -108,8 +108,8 @@ static bool find_peak(const struct memory *m)
     }
     for (int s = 0; change && s < p->n_steps; s++) {
         now += change[s];
-        if (now <= most) continue;
-        most = now;
+        if (now <= p->peak_bytes) continue;
+        p->peak_bytes = now;
         p->peak = s;
     }
     free(change);

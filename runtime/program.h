@@ -67,7 +67,9 @@ struct wf_program {
     bool is_timed;
     int64_t runs;   /* finished ones of a program without effects: the store counts the others */
     bool look_only; /* neither parameters nor memory: it cannot run */
-    int peak;       /* the step during which the most memory is in use */
+
+    int peak;                 /* the step during which the most memory is in use, ... */
+    size_t peak_bytes;        /* ... and how much */
     size_t limit, besides;    /* for stats.memory_bytes, and what counts beside it; 0: none */
     size_t least;             /* bytes: the least that recomputing found; 0: it did not look */
     size_t plan_bytes_before; /* without it */
