@@ -81,6 +81,7 @@ static const char two_layers_text[] =
     "  fuse_linear             7        6        5.28       0.32\n"
     "  layout                  6        6        5.28       0.32\n"
     "  cse                     6        6        5.28       0.32\n"
+    "  recompute               6        6        5.28       0.32\n"
     "\n"
     "Patterns that fired, and what that saved\n"
     "  pass            pattern                                       times      MFLOP        MiB  "
