@@ -144,6 +144,21 @@ Test(cli_resume, resume_names_what_differs_and_writes_nothing)
     cr_expect(n > 0 && n == m && !memcmp(before, after, n), "the checkpoint changed");
 }
 
+static bool weights_differ(const char *a, const char *b)
+{
+    wf_store *s = wf_store_new(0), *t = wf_store_new(0);
+    cr_assert_eq(wf_store_load(s, path_of(a)), WF_OK, "%s", wf_error());
+    cr_assert_eq(wf_store_load(t, path_of(b)), WF_OK, "%s", wf_error());
+    wf_shape shape;
+    const char *name = "layer_0/gau/i_dense/kernel";
+    const float *x = wf_store_data(s, name, NULL, &shape), *y = wf_store_data(t, name, NULL, NULL);
+    cr_assert(x && y);
+    bool differs = memcmp(x, y, (size_t)(shape.dim[0] * shape.dim[1]) * sizeof *x) != 0;
+    wf_store_free(s);
+    wf_store_free(t);
+    return differs;
+}
+
 /* One line tells where the choice brings no speed. */
 Test(cli_resume, products_in_bf16_go_on_to_the_same_bits)
 {
@@ -159,6 +174,9 @@ Test(cli_resume, products_in_bf16_go_on_to_the_same_bits)
     o = weft(TRAIN "--text text.txt --steps 12 --out parts --products bf16 --resume");
     cr_expect_eq(o.code, 0, "code %d: %s", o.code, o.err);
     expect_same_file("whole/model.safetensors", "parts/model.safetensors");
+    cr_expect_eq(weft(TRAIN "--text text.txt --steps 12 --out exact").code, 0);
+    cr_expect(weights_differ("exact/model.safetensors", "whole/model.safetensors"),
+              "nothing was rounded");
     o = weft(TRAIN "--text text.txt --steps 13 --out parts --resume");
     cr_expect(strstr(o.err, "--products was bf16, is f32\n"), "got: %s", o.err);
 }
