@@ -116,11 +116,11 @@ static void add_rows(kind k, const float *x, int64_t rows, int64_t ld, int64_t n
     float part[COLS], row[COLS];
     for (int64_t from = 0; from < rows; from += 256) { /* floats in blocks, blocks in double */
         int64_t to = wf_min_i64(from + 256, rows);
-        memset(part, 0, sizeof part);
-        for (int64_t r = from; r < to; r++) {
-            const float *xr = x + r * ld;
-            if (k == NORM) v->square(n, row, xr), xr = row;
-            v->add(n, part, part, xr);
+        if (k != NORM) v->sum_rows(to - from, n, part, x + from * ld, ld);
+        for (int64_t r = from; k == NORM && r < to; r++) {
+            v->square(n, row, x + r * ld);
+            if (r == from) v->fill(n, part, 0);
+            v->add(n, part, part, row);
         }
         for (int64_t i = 0; i < n; i++) sum[i] += (double)part[i];
     }

@@ -180,6 +180,26 @@ static double vec_dot(int64_t n, const float *a, const float *b)
     return sum;
 }
 
+static void vec_sum_rows(int64_t rows, int64_t cols, float *y, const float *x, int64_t ld)
+{
+    int64_t c = 0;
+    for (; c + 4 * WF_WIDTH <= cols; c += 4 * WF_WIDTH) {
+        vf s[4] = {{0}};
+        for (int64_t r = 0; r < rows; r++)
+            for (int j = 0; j < 4; j++) s[j] += v_load(x + r * ld + c + j * WF_WIDTH);
+        for (int j = 0; j < 4; j++) v_store(y + c + j * WF_WIDTH, s[j]);
+    }
+    for (; c + WF_WIDTH <= cols; c += WF_WIDTH) {
+        vf s = {0};
+        for (int64_t r = 0; r < rows; r++) s += v_load(x + r * ld + c);
+        v_store(y + c, s);
+    }
+    if (c == cols) return;
+    vf s = {0};
+    for (int64_t r = 0; r < rows; r++) s += v_load_part(x + r * ld + c, cols - c);
+    v_store_part(y + c, s, cols - c);
+}
+
 static float vec_max_of(int64_t n, const float *x)
 {
     vf s[4];
@@ -339,6 +359,7 @@ const wf_vec WF_VEC_TABLE = {
     F(muladd),
     F(sum),
     F(dot),
+    F(sum_rows),
     F(max_of),
     F(exp_sum),
     F(rotate),

@@ -45,6 +45,8 @@ typedef struct wf_vec {
 
     double (*sum)(int64_t n, const float *x); /* float lanes in blocks, blocks added in double */
     double (*dot)(int64_t n, const float *a, const float *b);
+    /* y[c] = x[c] + x[ld + c] + x[2 ld + c] + ..., in this order */
+    void (*sum_rows)(int64_t rows, int64_t cols, float *y, const float *x, int64_t ld);
     float (*max_of)(int64_t n, const float *x); /* -INFINITY for n = 0; NaN if any is NaN */
     float (*exp_sum)(int64_t n, float *y, const float *x, float m); /* y = e^(x-m); their sum */
 
