@@ -1,14 +1,13 @@
 /*
  * Gated attention unit, forward.
  *
- *   gau:        columns G | Y,  Y = dropout(A) V,  G = U * Y
- *               A_ij = softmax_j or relu^2 of f_i Q_i K_j over the row's span,
+ *   gau:        Y = dropout(A) V,  A_ij = softmax_j or relu^2 of f_i Q_i K_j over the row's span,
  *               Q, K = rope(Z gamma_q), rope(Z gamma_k)
- *   gau_gated:  a view of G; its gradient is that of the whole unit (gau_grad.c), which needs Y
+ *   gau_gated:  G = U * Y; its gradient is that of the whole unit (gau_grad.c), which needs Y. G is
+ *               so cheap that it need not be kept until then.
  *
  * Phases: queries and keys of a block; then for every wave the tile of a block, turned to
- * [rows][visible keys], and 64 columns of a segment: V is made of P once for all rows that see it,
- * and the gate is put on while Y is hot.
+ * [rows][visible keys], and 64 columns of a segment: V is made of P once for all rows that see it.
  */
 #include "ops/gau_plan.h"
 
@@ -78,11 +77,8 @@ static void panel(const wf_call *c, const wf_gau_shape *g, const work *w, int64_
         const wf_gau_block *b = &w->plan.blocks[n];
         read_values(b, w->tiles + b->tile, values + (b->from - k.from) * STRIP, step, cols, y);
         for (int64_t i = 0; i < b->n; i++) {
-            const float *p = (const float *)c->in[0].data + (b->row + i) * g->width;
-            float *out = (float *)c->out->data + (b->row + i) * 2 * g->e + at;
-            wf_gau_ask(p + a->u + at, g->width, cols);
-            memcpy(out + g->e, y + i * B, (size_t)cols * sizeof *y);
-            wf_vec_get()->silu_mul(cols, out, p + a->u + at, y + i * B);
+            float *out = (float *)c->out->data + (b->row + i) * g->e + at;
+            memcpy(out, y + i * B, (size_t)cols * sizeof *y);
         }
     }
 }
@@ -158,7 +154,7 @@ static bool gau_infer(wf_node *y)
     const wf_gau_attr *a = y->attr;
     y->dtype = WF_F32;
     y->shape = y->in[0]->shape;
-    y->shape.dim[y->shape.rank - 1] = 2 * a->e;
+    y->shape.dim[y->shape.rank - 1] = a->e;
     return true;
 }
 
@@ -177,7 +173,7 @@ static wf_cost gau_cost(const wf_node *y)
     wf_gau_shape g = wf_gau_shape_of(&y->in[0]->shape, y->attr);
     double rows = (double)g.rows;
     return (wf_cost){.flops = 2 * rows * (double)(g.n * (g.s + g.e)),
-                     .bytes = 4 * rows * (double)(g.width + 2 * g.e),
+                     .bytes = 4 * rows * (double)g.width,
                      .units = g.rows};
 }
 
@@ -191,8 +187,8 @@ static int gau_print(const void *attr, char *text, size_t size)
 
 const wf_op wf_op_gau = {
     .name = "gau",
-    .doc = "columns G | Y: Y = softmax or relu^2 of rope(Z gq) rope(Z gk)^T over spans, times V; "
-           "G = U Y; U, V, Z = silu(columns of P)",
+    .doc = "softmax or relu^2 of rope(Z gq) rope(Z gk)^T over spans, times V; V, Z = silu(columns "
+           "of P)",
     .arity = 5,
     .traits = WF_RANDOM,
     .attr_size = sizeof(wf_gau_attr),
@@ -206,25 +202,37 @@ const wf_op wf_op_gau = {
     .print = gau_print,
 };
 
-/* ---- gau_gated: G|Y, P, gamma_q, gamma_k, span, angles -> G ---- */
+/* ---- gau_gated: Y, P, gamma_q, gamma_k, span, angles -> G ---- */
 
 static bool gated_infer(wf_node *y)
 {
     y->dtype = WF_F32;
     y->shape = y->in[0]->shape;
-    y->shape.dim[y->shape.rank - 1] /= 2;
     return true;
 }
 
-static bool gated_view(const wf_node *y, const wf_tensor *x, wf_tensor *out)
+static void gated_run(const wf_call *c, int64_t lo, int64_t hi)
 {
-    *out = *x;
-    out->shape = y->shape;
-    return true;
+    const wf_gau_attr *a = c->attr;
+    for (int64_t i = lo; i < hi; i++) {
+        const float *u = (const float *)c->in[1].data + i * wf_last(&c->in[1].shape) + a->u;
+        const float *y = (const float *)c->in[0].data + i * a->e;
+        float *g = (float *)c->out->data + i * a->e;
+        if (!c->reference) wf_vec_get()->silu_mul(a->e, g, u, y);
+        for (int64_t j = 0; c->reference && j < a->e; j++)
+            g[j] = (float)((double)u[j] / (1 + exp(-(double)u[j])) * (double)y[j]);
+    }
+}
+
+/* Of P it reads u alone. */
+static wf_cost gated_cost(const wf_node *y)
+{
+    double n = (double)wf_elements(&y->shape);
+    return (wf_cost){.flops = 2 * n, .bytes = 12 * n, .units = wf_rows(&y->shape)};
 }
 
 /* The gradient of the whole unit: one slab with the columns dP | dq z | dk z. Nothing flows into
- * G|Y: its part is in dP already. */
+ * Y: its part is in dP already. */
 static void gated_grad(wf_node *y, wf_node *dy, wf_node *dx[])
 {
     const wf_gau_attr *a = y->attr;
@@ -240,12 +248,13 @@ static void gated_grad(wf_node *y, wf_node *dy, wf_node *dx[])
 
 const wf_op wf_op_gau_gated = {
     .name = "gau_gated",
-    .doc = "the columns G of gau; carries the gradient of the whole unit",
+    .doc = "U Y, U = silu(columns of P), Y of gau; carries the gradient of the whole unit",
     .arity = 6,
-    .traits = WF_VIEW,
+    .traits = WF_INPLACE,
     .attr_size = sizeof(wf_gau_attr),
     .infer = gated_infer,
     .grad = gated_grad,
-    .view = gated_view,
+    .cost = gated_cost,
+    .run = gated_run,
     .print = gau_print,
 };

@@ -1,5 +1,5 @@
 /*
- * Gated attention unit, backward: from P, G|Y and dG to one slab with the columns
+ * Gated attention unit, backward: from P, Y and dG to one slab with the columns
  *
  *   dP = dU|dV|dZ times SiLU'(P)   (2e + s)
  *   dq * z   and   dk * z          (s each; their column sums are d gamma_q and d gamma_k)
@@ -99,11 +99,11 @@ static void gate(const wf_call *c, const wf_gau_shape *g, int64_t row, int64_t a
 {
     int64_t u = ((const wf_gau_attr *)c->attr)->u + at;
     const float *p = (const float *)c->in[0].data + row * g->width + u;
-    const float *y = (const float *)c->in[5].data + row * 2 * g->e + g->e + at;
+    const float *y = (const float *)c->in[5].data + row * g->e + at;
     const float *dg = (const float *)c->in[6].data + row * g->e + at;
     float *du = (float *)c->out->data + row * wf_gau_d_width(g) + u;
     wf_gau_ask(p, g->width, cols);
-    wf_gau_ask(y, 2 * g->e, cols);
+    wf_gau_ask(y, g->e, cols);
     wf_gau_ask(dg, g->e, cols);
     wf_vec_get()->gate_grad(cols, dy, du, p, dg, y);
 }

@@ -87,8 +87,7 @@ static void weigh(const row_view *v, const double *x, double *a)
 void wf_gau_reference_attend(const wf_call *c, const wf_gau_shape *g, int64_t row, double *x)
 {
     row_view v = view_row(c, g, row);
-    float *gated = (float *)c->out->data + row * 2 * g->e;
-    const float *u = p_of(&v, row % g->n) + v.a->u;
+    float *y = (float *)c->out->data + row * g->e;
     scores(&v, x);
     weigh(&v, x, x);
     for (int64_t j = v.k.from; j < v.k.to; j++) x[j] *= kept(&v, j);
@@ -96,8 +95,7 @@ void wf_gau_reference_attend(const wf_call *c, const wf_gau_shape *g, int64_t ro
         double sum = 0;
         for (int64_t j = v.k.from; j < v.k.to; j++)
             sum += x[j] * silu((double)p_of(&v, j)[v.a->v + t]);
-        gated[t] = (float)(silu((double)u[t]) * sum);
-        gated[g->e + t] = (float)sum;
+        y[t] = (float)sum;
     }
 }
 
@@ -114,7 +112,7 @@ static void weight_gradients(const row_view *v, const double *x, const double *a
 {
     const wf_gau_attr *k = v->a;
     const float *p = p_of(v, v->row % v->g->n);
-    const float *y = (const float *)v->c->in[5].data + (2 * v->row + 1) * v->g->e;
+    const float *y = (const float *)v->c->in[5].data + v->row * v->g->e;
     const float *dg = (const float *)v->c->in[6].data + v->row * v->g->e;
     float *d = d_of(v, v->row % v->g->n);
     double along = 0;

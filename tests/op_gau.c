@@ -69,9 +69,7 @@ static wf_node *plain_gate(wf_node *const x[], const wf_gau_attr *a)
 wf_node *op_gau_plain(wf_graph *g, wf_node *const x[], const void *attr)
 {
     (void)g;
-    wf_node *y = plain_attend(x, attr);
-    wf_node *u = wf_silu(wf_slice(x[P], -1, ((const wf_gau_attr *)attr)->u, wf_dim(y, -1)));
-    return wf_concat(2, (wf_node *[]){wf_mul(u, y), y}, -1);
+    return plain_attend(x, attr);
 }
 
 wf_node *op_gau_gated_plain(wf_graph *g, wf_node *const x[], const void *attr)
