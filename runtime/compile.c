@@ -145,7 +145,7 @@ static size_t all_scratch(const wf_program *p)
 bool wf_program_lay_out(wf_program *p)
 {
     int n;
-    wf_node **order = wf_schedule(p->g, &n);
+    wf_node **order = wf_graph_schedule(p->g, &n);
     if (!order) return wf_graph_check(p->g) == WF_OK;
     p->stats.nodes_after = n;
     bool ok = add_all(p, order, n) && wf_program_plan(p);

@@ -141,7 +141,7 @@ static struct ranked *rank_effects(wf_graph *g, wf_node **live, int n)
     return r;
 }
 
-wf_node **wf_schedule(wf_graph *g, int *n)
+wf_node **wf_graph_schedule(wf_graph *g, int *n)
 {
     int live_n;
     wf_node **live = wf_walk(g, &live_n);

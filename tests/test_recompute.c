@@ -248,7 +248,7 @@ Test(recompute, a_copy_runs_right_before_its_reader)
     again->repeats = y;
     wf_output(wf_add(again, long_way), "y");
     int n = 0;
-    wf_node **order = wf_schedule(g, &n);
+    wf_node **order = wf_graph_schedule(g, &n);
     cr_assert(order && n == 6, "%d nodes", n);
     cr_expect_eq(order[n - 2], again);
     free(order);
