@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_ROOM = 80, VALUE_ROOM = 256 };
+enum { KEY_ROOM = 80, VALUE_ROOM = 1024 };
 
 typedef wf_status visit(void *context, const wf_arg *a, const char *value);
 

@@ -16,19 +16,10 @@ double wf_seconds(void); /* of a clock that never jumps */
 void wf_stop_on_signals(void);
 bool wf_stop_asked(void);
 
-/* Learning-rate multiplier of 0-based update t. */
-typedef struct wf_schedule {
-    wf_knot knots[16];
-    int n_knots;
-    int64_t warmup, total; /* cosine only */
-    bool cosine;
-} wf_schedule;
-
-/* "40000:1,160000:0.5": steps rise, values are not negative. False after one line on stderr. */
-bool wf_schedule_parse(wf_schedule *s, const char *command, const char *text);
-/* Warm-up from zero, then constant or half a cosine down to zero at total. */
-wf_schedule wf_schedule_simple(int64_t warmup, bool cosine, int64_t total);
-double wf_schedule_at(const wf_schedule *s, int64_t t);
+/* wf_schedule_read of --schedule; total INT64_MAX: there is none. False after one line on stderr.
+ */
+bool wf_schedule_option(wf_schedule *s, const char *command, const char *text, int64_t warmup,
+                        int64_t total);
 
 /* Progress: one line that rewrites itself on a terminal, else a plain line every now and then. */
 typedef struct wf_progress {

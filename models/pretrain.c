@@ -225,7 +225,8 @@ int wf_gau_pretrain_main(int argc, char **argv)
         .command = wf_pretrain_command(), .o = &o, .saved = -1, .evaluated = -1, .lock = -1};
     int code = wf_args_parse(&p.command, argc, argv, &o);
     if (code >= 0) return code;
-    if (!wf_pretrain_check(&o) || !wf_pretrain_schedule(&p.schedule, &o) ||
+    if (!wf_pretrain_check(&o) ||
+        !wf_schedule_option(&p.schedule, p.command.name, o.schedule, o.warmup, o.steps) ||
         !wf_training_make(&p.training, p.command.name, &o.training))
         return WF_USAGE;
     if (wf_vocab_load(&p.vocab, o.vocab) != WF_OK) {

@@ -17,7 +17,7 @@ typedef struct wf_pretrain_options {
     int64_t steps, batch, max_len, warmup, held_out, seed, threads;
     int64_t show_every, eval_every, save_every;
     double minutes;
-    int masking, anneal;
+    int masking;
     bool resume, overwrite;
 } wf_pretrain_options;
 
@@ -26,8 +26,6 @@ typedef enum wf_masking { WF_MASK_CHARS, WF_MASK_WORDS, WF_MASK_SEGMENTED } wf_m
 wf_command wf_pretrain_command(void);
 /* What the table cannot check: what belongs together. False after one line on stderr. */
 bool wf_pretrain_check(wf_pretrain_options *o);
-/* False after one line on stderr. */
-bool wf_pretrain_schedule(wf_schedule *s, const wf_pretrain_options *o);
 
 /* A run: two programs, to train and to evaluate, over one store. */
 typedef struct wf_pretrain {

@@ -40,13 +40,11 @@ static const wf_arg course[] = {
      "longer ones; segmented: what blanks part is a word, in Chinese too"},
     {"words", WF_ARG_TEXT, AT(words), NULL, "FILE", 0, 0, 0, false,
      "Chinese words for --masking word, one a line; from left to right, the longest that fits"},
-    {"schedule", WF_ARG_TEXT, AT(schedule), NULL, "LIST", 0, 0, 0, true,
-     "Multiplier of the learning rate, linear between step:multiplier pairs, from 0 at step 0, "
-     "such as 40000:1,160000:0.5"},
+    {"schedule", WF_ARG_TEXT, AT(schedule), "constant", "LIST", 0, 0, 0, true,
+     "Multiplier of the learning rate by steps: a name and numbers, such as cosine,end=0.1 (weft "
+     "schedule tells them), or step:multiplier pairs, such as 40000:1,160000:0.5"},
     {"warmup", WF_ARG_INT, AT(warmup), "100", "N", 0, 1e12, 0, true,
-     "Without --schedule: steps over which the rate rises from zero"},
-    {"anneal", WF_ARG_CHOICE, AT(anneal), "none", "none|cosine", 0, 0, 0, true,
-     "Without --schedule: constant afterwards, or half a cosine to zero at --steps"},
+     "Steps over which the rate rises from zero, for schedules that have a warmup"},
     {"held-out", WF_ARG_INT, AT(held_out), "50", "N", 2, 1000000, 0, true,
      "Every N-th document is kept for evaluation, which reads at most 32 batches of them"},
     {"seed", WF_ARG_INT, AT(seed), "1", "N", 0, 1e15, 0, true,
@@ -90,24 +88,10 @@ bool wf_pretrain_check(wf_pretrain_options *o)
                            o->init ? "init" : "overwrite");
     if (o->words && o->masking != WF_MASK_WORDS)
         return wf_complain(name, "--words: needs --masking word");
-    bool is_cosine = o->anneal == 1;
-    if (is_cosine && (o->schedule || o->steps == 0))
-        return wf_complain(name, "--anneal: cosine %s",
-                           o->schedule ? "contradicts --schedule" : "needs --steps");
-    if (is_cosine && o->warmup >= o->steps)
-        return wf_complain(name, "--warmup: expected less than --steps (%lld), got %lld",
-                           (long long)o->steps, (long long)o->warmup);
     if (o->steps == 0) o->steps = isnan(o->minutes) ? 1000 : INT64_MAX;
     if (o->show_every == 0) {
         o->show_every = isnan(o->minutes) ? o->steps / 100 : 10;
         if (o->show_every < 10) o->show_every = 10;
     }
-    return true;
-}
-
-bool wf_pretrain_schedule(wf_schedule *s, const wf_pretrain_options *o)
-{
-    if (o->schedule) return wf_schedule_parse(s, name, o->schedule);
-    *s = wf_schedule_simple(o->warmup, o->anneal == 1, o->steps);
     return true;
 }

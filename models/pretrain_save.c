@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <weft/op.h>
 
 /* ---- resume ---- */
 
@@ -46,10 +47,13 @@ static wf_status save_digests(const wf_pretrain *p)
     return s;
 }
 
-/* Half a cosine ends at --steps, so with it they belong to the configuration. */
+/* Where a schedule ends with the run, --steps belong to the configuration. */
 static int64_t course_of(const wf_pretrain *p)
 {
-    return p->schedule.cosine ? p->o->steps : 0;
+    const wf_schedule_number *x = p->schedule.kind->numbers;
+    for (int i = 0; x[i].name; i++)
+        if (x[i].initial == WF_RUN_TOTAL) return (int64_t)p->schedule.number[i];
+    return 0;
 }
 
 /* The run must be the one of the checkpoint; else one line names all that differs. */
@@ -63,7 +67,7 @@ static bool is_same_run(const wf_pretrain *p, int64_t course)
     FILE *f = open_memstream(&text, &size);
     if (!f) return wf_complain(p->command.name, "out of memory");
     wf_config_differences(&p->command, &was, p->o, f);
-    if (was.anneal == p->o->anneal && course != course_of(p))
+    if (!strcmp(was.schedule, p->o->schedule) && course != course_of(p))
         fprintf(f, "; --steps was %lld, is %lld", (long long)course, (long long)p->o->steps);
     compare_digests(p, f);
     bool is_same = fclose(f) == 0 && size == 0;

@@ -133,8 +133,8 @@ Test(cli_resume, resume_names_what_differs_and_writes_nothing)
          "--text has other content"},
         {TRAIN "--text text.txt text.txt --steps 4 --out old --resume --seed 2 --vocab upper.txt",
          1, "--seed was 1, is 2; --vocab has other content; --text has other content"},
-        {TRAIN "--text text.txt --steps 4 --out old --resume --anneal cosine --warmup 2", 1,
-         "--warmup was 100, is 2; --anneal was none, is cosine\n"},
+        {TRAIN "--text text.txt --steps 4 --out old --resume --schedule cosine --warmup 2", 1,
+         "--schedule was constant, is cosine; --warmup was 100, is 2\n"},
         {TRAIN "--text text.txt --steps 4 --out old", 1, "--resume"},
     };
     static char before[1 << 20], after[1 << 20];
@@ -211,6 +211,6 @@ Test(cli_resume, the_configuration_has_numbers_as_they_are_typed)
     char text[TEXT] = "";
     load("old/config.json", text, sizeof text - 1);
     const char *says[] = {"\"eps\": 1e-12",  "\"lr\": 0.0003", "\"beta\": null",
-                          "\"beta2\": 0.99", "\"width\": 16",  "\"schedule\": \"\""};
+                          "\"beta2\": 0.99", "\"width\": 16",  "\"schedule\": \"constant\""};
     for (int i = 0; i < 6; i++) cr_expect(strstr(text, says[i]), "%s in %s", says[i], text);
 }

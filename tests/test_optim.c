@@ -322,35 +322,3 @@ Test(optim, optimizers_are_found_by_name)
     cr_expect_eq(wf_optimizer_find("tiger"), &wf_tiger);
     cr_expect_null(wf_optimizer_find("lam"));
 }
-
-/* ---- schedules ---- */
-
-Test(optim, piecewise_linear_goes_through_its_knots)
-{
-    static const wf_knot published[] = {{40000, 1}, {160000, 0.5}, {640000, 0.1}, {1280000, 0.01}};
-    static const wf_knot values[] = {
-        {0, 0},        {3, 7.5e-5},   {20000, 0.5},    {40000, 1},      {100000, 0.75},
-        {160000, 0.5}, {400000, 0.3}, {960000, 0.055}, {1280000, 0.01}, {9999999, 0.01}};
-    static const wf_knot from_half[] = {{0, 0.5}, {10, 1}}, one[] = {{0, 1}};
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
-        cr_expect_float_eq(wf_piecewise_linear(values[i].step, 4, published), values[i].value,
-                           1e-12, "step %lld", (long long)values[i].step);
-    cr_expect_float_eq(wf_piecewise_linear(0, 2, from_half), 0.5, 1e-12);
-    cr_expect_float_eq(wf_piecewise_linear(5, 2, from_half), 0.75, 1e-12);
-    cr_expect_float_eq(wf_piecewise_linear(11, 2, from_half), 1, 1e-12);
-    cr_expect_eq(wf_piecewise_linear(0, 1, one), 1);
-    cr_expect_eq(wf_piecewise_linear(77, 1, one), 1);
-}
-
-Test(optim, warmup_cosine_rises_falls_and_stays_at_its_floor)
-{
-    static const double cosine[] = {1,       .977975, .914058, .814503, .689058, .55,
-                                    .410942, .285497, .185942, .122025, .1,      .1};
-    for (int t = 0; t < 12; t++) {
-        cr_expect_float_eq(wf_warmup_cosine(t, 0, 10, 0.1), cosine[t], 1e-6, "step %d", t);
-        cr_expect_float_eq(wf_warmup_cosine(t + 4, 4, 14, 0.1), cosine[t], 1e-6, "step %d", t);
-    }
-    for (int t = 0; t < 4; t++) cr_expect_float_eq(wf_warmup_cosine(t, 4, 14, 0.1), t / 4.0, 1e-12);
-    cr_expect_float_eq(wf_warmup_cosine(5, 5, 5, 0.2), 1, 1e-12, "nothing behind the warm-up");
-    cr_expect_float_eq(wf_warmup_cosine(9, 5, 5, 0.2), 0.2, 1e-12);
-}

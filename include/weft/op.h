@@ -189,6 +189,28 @@ WF_API wf_node *wf_state(wf_node *p, const char *name);
 WF_API wf_node *wf_state_shaped(wf_node *p, const char *name, wf_shape shape);
 WF_API wf_role wf_param_role(const wf_node *p);
 
+/* A number of a schedule; all are finite. */
+enum { WF_RUN_WARMUP = -1, WF_RUN_TOTAL = -2 }; /* initial: what wf_schedule_read was told */
+typedef struct wf_schedule_number {
+    const char *name;
+    double initial, least;
+    const char *doc;
+} wf_schedule_number;
+
+/* A kind of schedule: a closed form, for n = 0, 1, ... If its first number is WF_RUN_WARMUP, the
+ * rate rises from 0 over so many steps, and at is asked behind them only. A program's own needs no
+ * list: wf_schedule s = {.kind = &my_kind, .number = {100, 0.5}}. */
+typedef struct wf_schedule_kind {
+    const char *name;
+    const char *doc;
+    double (*at)(const wf_schedule *s, double n);
+    /* Complain about numbers that do not go together: a static text, or NULL if fine. Optional. */
+    const char *(*check)(const wf_schedule *s);
+    const wf_schedule_number *numbers; /* ends with {NULL} */
+} wf_schedule_kind;
+
+WF_API const wf_schedule_kind *wf_schedule_kind_at(int i); /* NULL behind the last */
+
 /*
  * A pass improves a graph. Give rewrite (called for every node in topological order, returns a
  * replacement or NULL; repeated until nothing changes) or run (whole graph; true if it changed).

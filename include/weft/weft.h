@@ -372,14 +372,28 @@ WF_API extern const wf_optimizer wf_sgd, wf_adam, wf_adamw, wf_lion, wf_tiger, w
 WF_API const wf_optimizer *wf_optimizer_find(const char *name); /* NULL if there is none */
 WF_API const wf_optimizer *wf_optimizer_at(int i);              /* NULL behind the last */
 
-/* Learning-rate multipliers for 0-based update t. Piecewise linear through knots (step, value);
- * before the first knot from zero at step 0; after the last one constant. */
+/* Learning-rate schedules: what lr is multiplied by at update n = 0, 1, ..., before it; a function
+ * of n alone, so that a stopped run goes on from its n. n counts runs of the program: where k of
+ * them make one step (accumulate of tiger), steps here are micro-steps, as in bert4keras. */
 typedef struct wf_knot {
     int64_t step;
     double value;
 } wf_knot;
-WF_API double wf_piecewise_linear(int64_t t, int n, const wf_knot knots[]);
-WF_API double wf_warmup_cosine(int64_t t, int64_t warmup, int64_t total, double floor);
+enum { WF_SCHEDULE_NUMBERS = 8, WF_SCHEDULE_KNOTS = 17 };
+typedef struct wf_schedule {
+    const struct wf_schedule_kind *kind; /* optim/schedules.c has the formulas */
+    double number[WF_SCHEDULE_NUMBERS];  /* in the order of the kind's table */
+    wf_knot knot[WF_SCHEDULE_KNOTS];
+    int n_knots;
+} wf_schedule;
+/* From "cosine,warmup=100,end=0.1" or, piecewise linear from 0 at step 0, "40000:1,160000:0.5".
+ * warmup, total: these numbers where the text does not give them; total 0: then it must. */
+WF_API wf_status wf_schedule_read(wf_schedule *s, const char *text, int64_t warmup, int64_t total);
+/* Linear between up to 16 knots of rising steps, constant behind the last. Before a first one that
+ * is not at step 0: from (0, 0), else as the first. */
+WF_API wf_status wf_schedule_piecewise(wf_schedule *s, int n, const wf_knot knots[],
+                                       bool from_zero);
+WF_API double wf_schedule_at(const wf_schedule *s, int64_t n);
 
 /* ---- compile, bind, run ------------------------------------------------------------------- */
 
