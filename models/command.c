@@ -17,6 +17,7 @@ static const struct driver {
     {"graph", "gau", "print the graph of a model before or after compiling", wf_graph_gau_main},
     {"optimizers", "", "list the optimizers with their formulas and numbers", wf_optimizers_main},
     {"schedule", "", "list or draw schedules of the learning rate", wf_schedule_main},
+    {"recipe", "", "convert learning rate and decay from AdamW to Lion or Tiger", wf_recipe_main},
 };
 
 enum { DRIVERS = sizeof drivers / sizeof *drivers, NAMES = 14 /* columns of both names */ };

@@ -10,5 +10,6 @@ int wf_graph_gau_main(int argc, char **argv);
 int wf_vocab_main(int argc, char **argv);
 int wf_optimizers_main(int argc, char **argv);
 int wf_schedule_main(int argc, char **argv);
+int wf_recipe_main(int argc, char **argv);
 
 #endif
