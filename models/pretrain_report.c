@@ -1,4 +1,5 @@
 /* What a pre-training run tells people, and the log that it keeps for machines. */
+#include "models/checkpoint.h"
 #include "models/pretrain.h"
 
 #include <stdarg.h>
@@ -32,6 +33,34 @@ static const char *grouped(int64_t n, char *text)
 
 enum { NUMBER = 32 };
 
+static bool is_zero_matrix(const wf_store *s, const char *name)
+{
+    wf_dtype dtype;
+    wf_shape shape;
+    const float *x = wf_store_data(s, name, &dtype, &shape);
+    if (!wf_is_weight(name) || dtype != WF_F32 || shape.rank < 2) return false;
+    int64_t n = 1;
+    for (int k = 0; k < shape.rank; k++) n *= shape.dim[k];
+    for (int64_t i = 0; i < n; i++)
+        if (x[i] != 0) return false;
+    return true;
+}
+
+/* Matrices of this model are kernels and tables, which tiger moves by a part of their size. */
+static void warn_of_zeros(const wf_pretrain *p)
+{
+    if (p->training.optimizer != &wf_tiger || p->training.hyper.tiger.rms_floor > 0) return;
+    for (int i = 0; i < wf_store_count(p->store); i++) {
+        const char *name = wf_store_name(p->store, i);
+        if (!is_zero_matrix(p->store, name)) continue;
+        wf_complain(p->command.name,
+                    "warning: %s is all zero, and tiger moves it by a part of its size: it will "
+                    "stay so (try --hyper rms_floor=0.001)",
+                    name);
+        return;
+    }
+}
+
 void wf_pretrain_begin(const wf_pretrain *p)
 {
     const wf_corpus *c = &p->corpus;
@@ -53,6 +82,7 @@ void wf_pretrain_begin(const wf_pretrain *p)
     fflush(stdout);
     if (p->training.products == WF_PRODUCTS_BF16 && !wf_runtime_has_bf16(p->rt))
         wf_complain(p->command.name, "warning: --products bf16 is not faster on this processor");
+    warn_of_zeros(p);
     wf_pretrain_log(p, "start", "\"step\": %lld, \"parameters\": %lld, \"tokens\": %lld",
                     (long long)p->step, (long long)wf_gau_parameters(m),
                     (long long)c->train.tokens);

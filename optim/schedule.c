@@ -28,8 +28,6 @@ static const wf_schedule_kind *find(const char *text, size_t n)
     return k;
 }
 
-/* ---- knots ---- */
-
 wf_status wf_schedule_piecewise(wf_schedule *s, int n, const wf_knot knots[], bool from_zero)
 {
     const bool is_late = n > 0 && knots[0].step > 0;
@@ -68,8 +66,6 @@ static wf_status read_knots(wf_schedule *s, const char *text)
                                 text);
     return wf_schedule_piecewise(s, n, knots, true);
 }
-
-/* ---- numbers ---- */
 
 /* "name=value" at text[0..n) */
 static wf_status read_number(wf_schedule *s, const char *text, size_t n)

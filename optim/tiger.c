@@ -18,8 +18,8 @@
  *
  *   m <- (t mod k = 0 ? beta : 1) m + (1 - beta) / k g;  p moves where (t + 1) mod k = 0
  *
- * A gradient that is not finite, in a run of any phase: m stays and p <- (p - c) shrink + c, where
- * the centre c is 1 for a scale, role.centre for custom and 0 for all others.
+ * A gradient that is not finite (as published: NaN alone), in a run of any phase: m stays and
+ * p <- (p - c) shrink + c, where the centre c is 1 for a scale, role.centre for custom, else 0.
  */
 #include "optim/optim.h"
 
@@ -82,12 +82,14 @@ static wf_node *direction(wf_node *m, wf_node *lr, float peak)
     return wf_mul(wf_sign(m), wf_pow(wf_abs(m), power));
 }
 
-/* 1 if any element of dp is NaN (or, in the stricter mode, infinite), else 0 */
+/* 1 if any element of dp is NaN (or, in the stricter mode, infinite), else 0. A sum is finite if
+ * all elements are, unless it overflows, and needs no tensor in between; but inf - inf is NaN. */
 static wf_node *is_bad(wf_node *dp, wf_nonfinite mode)
 {
-    wf_node *ok =
-        mode == WF_SKIP_NAN ? wf_equal(dp, dp) : wf_less(wf_abs(dp), wf_beside(dp, INFINITY));
-    return wf_max_over(wf_shift(wf_neg(ok), 1), WF_ALL, false);
+    if (mode == WF_SKIP_NAN)
+        return wf_max_over(wf_shift(wf_neg(wf_equal(dp, dp)), 1), WF_ALL, false);
+    wf_node *sum = wf_sum(dp, WF_ALL, false);
+    return wf_shift(wf_neg(wf_less(wf_abs(sum), wf_beside(dp, INFINITY))), 1);
 }
 
 static wf_node *tiger_step(wf_node *p, wf_node *dp, wf_node *lr, const void *hyper)
@@ -146,7 +148,8 @@ const wf_optimizer wf_tiger = {
     .name = "tiger",
     .doc = "m = beta m + (1-beta) g; p -= lr RMS(p) (sign(m) + decay p); biases lr/2, no decay",
     .hyper_size = sizeof(wf_tiger_hyper),
-    .defaults = &(const wf_tiger_hyper){.beta = 0.965f, .decay = 0.01f},
+    .defaults =
+        &(const wf_tiger_hyper){.beta = 0.965f, .decay = 0.01f, .nonfinite = WF_SKIP_NAN_OR_INF},
     .hypers = tiger_hypers,
     .lr = 1.76e-3f,
     .step = tiger_step,

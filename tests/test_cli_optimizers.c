@@ -14,7 +14,7 @@ Test(cli_optimizers, all_are_listed_with_formula_and_numbers)
     const char *says[] = {
         "tiger: m = ",
         "  --lr 0.00176\n  beta=0.965             share",
-        "  nonfinite=none         gradients that are skipped: none|nan|nan_or_inf\n",
+        "  nonfinite=nan_or_inf   gradients that are skipped: none|nan|nan_or_inf\n",
         "  accumulate=0",
         "  amsgrad=no",
         "  min_dim=128",
@@ -100,4 +100,35 @@ Test(cli_optimizers, other_numbers_are_another_run)
     cr_expect(strstr(o.err, "--hyper"), "%s", o.err);
     o = weft(TRAIN "--text text.txt --steps 2 --resume --hyper rms_floor=0.001");
     cr_expect_eq(o.code, 0, "%s", o.err);
+}
+
+/* A kernel of zeros has RMS 0: published tiger never moves it. */
+Test(cli_optimizers, tiger_warns_of_a_matrix_that_it_cannot_move)
+{
+    wf_store *s = trained("");
+    const char *name = "layer_0/gau/o_dense/kernel";
+    wf_shape shape;
+    float *x = wf_store_data(s, name, NULL, &shape);
+    memset(x, 0, (size_t)(shape.dim[0] * shape.dim[1]) * sizeof *x);
+    cr_assert_eq(wf_store_save(s, path_of("zero.safetensors"), "!opt/"), WF_OK, "%s", wf_error());
+    wf_store_free(s);
+    static const struct {
+        const char *options;
+        bool warns;
+    } cases[] = {{"", true}, {"--hyper rms_floor=0.001", false}, {"--optimizer lion", false}};
+    for (int i = 0; i < 3; i++) {
+        char line[400];
+        snprintf(line, sizeof line,
+                 TRAIN "--text text.txt --steps 3 --overwrite --init zero.safetensors %s",
+                 cases[i].options);
+        outcome o = weft(line);
+        cr_expect_eq(o.code, 0, "%s: %s", line, o.err);
+        cr_expect(cases[i].warns ? is_one_line(o.err) && strstr(o.err, name) : !o.err[0], "%s: %s",
+                  line, o.err);
+        s = wf_store_new(0);
+        cr_assert_eq(wf_store_load(s, path_of("out/model.safetensors")), WF_OK, "%s", wf_error());
+        x = wf_store_data(s, name, NULL, NULL);
+        cr_expect_eq(x[0] == 0 && x[1] == 0, cases[i].warns, "%s", line);
+        wf_store_free(s);
+    }
 }

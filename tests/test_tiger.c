@@ -225,6 +225,28 @@ Test(tiger, what_is_skipped_depends_on_the_mode)
     }
 }
 
+/* As long as gradients are finite, however large, the modes differ in nothing. */
+Test(tiger, what_may_be_skipped_does_not_change_the_rest)
+{
+    cr_expect_eq(((const wf_tiger_hyper *)wf_tiger.defaults)->nonfinite, WF_SKIP_NAN_OR_INF);
+    float w[3][6], m[3][6];
+    for (int mode = 0; mode < 3; mode++) {
+        wf_tiger_hyper h = published;
+        h.nonfinite = (wf_nonfinite)mode;
+        trial t;
+        start_tiger(&t, (wf_role){.kind = WF_KERNEL}, &h, 0.01f);
+        for (int k = 1; k < 20; k++) run_with(&t, k, k == 9 ? 3e38f : k == 10 ? -3e38f : 0);
+        memcpy(w[mode], tensor(&t, "w"), sizeof w[mode]);
+        memcpy(m[mode], tensor(&t, "opt/tiger/w/momentum"), sizeof m[mode]);
+        if (mode) cr_expect_eq(*tensor(&t, "opt/tiger/w/skipped"), 0, "mode %d", mode);
+        end(&t);
+    }
+    for (int mode = 1; mode < 3; mode++) {
+        cr_expect_arr_eq(w[mode], w[0], sizeof w[0], "mode %d", mode);
+        cr_expect_arr_eq(m[mode], m[0], sizeof m[0], "mode %d", mode);
+    }
+}
+
 /* At the first, a middle and the last run of a window: the momentum keeps its bits, the others'
  * part of the window is in it. */
 Test(tiger, a_bad_run_of_a_window_leaves_the_momentum_as_it_was)

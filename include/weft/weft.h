@@ -332,7 +332,7 @@ typedef struct wf_tiger_hyper {
     float rms_floor;        /* least RMS(parameter) in the rate; 0 as published */
     int accumulate;         /* runs whose gradients' mean makes one step, without a buffer; 0: 1.
                                clip_norm would act on each run's gradient, not on the mean */
-    wf_nonfinite nonfinite; /* as published: WF_SKIP_NAN, which costs a pass over the gradient */
+    wf_nonfinite nonfinite; /* default: NAN_OR_INF, a pass over the gradient; published: NAN */
     float shrink;           /* what a skipped tensor is shrunk by; 0: 0.99 */
     float peak;             /* sign(m) |m|^(1 - lr / peak) in place of sign(m); 0: sign(m) */
 } wf_tiger_hyper;
