@@ -69,7 +69,10 @@ static double restarts_at(const wf_schedule *s, double n)
 {
     double t = n - s->number[WARMUP], period = s->number[PERIOD], growth = s->number[GROWTH];
     if (growth == 1) t = fmod(t, period);
-    for (; t >= period; period *= growth) t -= period; /* logarithms would round at the borders */
+    while (t >= period) { /* logarithms would round at the borders */
+        t -= period;
+        period *= growth;
+    }
     return fallen(s->number[BOTTOM], half_cosine(t / period));
 }
 
