@@ -5,6 +5,10 @@
  * all gradients of a group together, each is multiplied by min(1, clip / (N + 1e-6)) (Pascanu et
  * al. 2013, in the form of PyTorch's clip_grad_norm_). Parameters without a group, and those of
  * groups without a clip_norm, are one such group.
+ *
+ * With skip_nonfinite every assignment of the request becomes leaf <- where(all finite, new, old).
+ * The condition looks at the loss and at the gradients before clipping, so all tensors of a step
+ * are left as they were together, counters too (apply_if_finite of optax).
  */
 #include "autograd/autograd.h"
 
@@ -111,6 +115,33 @@ static void clip(wf_graph *g, int n, trained x[], const wf_param_group *group, f
         if (is_clipped_by(&x[i], group)) x[i].dp = wf_mul(x[i].dp, factor);
 }
 
+/* ---- runs that are not finite ---- */
+
+/* 0 if loss and all gradients are finite, else NaN, as 0 x is. It becomes an output. */
+static wf_node *find_nonfinite(wf_graph *g, wf_node *loss, int n, const trained x[])
+{
+    static const char name[] = "nonfinite";
+    wf_node *bad = wf_sum(wf_scale(loss, 0), WF_ALL, false);
+    for (int i = 0; i < n; i++) bad = wf_add(bad, wf_sum(wf_scale(x[i].dp, 0), WF_ALL, false));
+    for (int i = 0; i < g->n_outputs; i++) {
+        if (strcmp(g->outputs[i].name, name) != 0) continue;
+        g->outputs[i].node = wf_add(g->outputs[i].node, bad); /* of another request */
+        return bad;
+    }
+    return wf_output(bad, name);
+}
+
+/* What the effects from this one on assign, they assign where bad is 0 only. */
+static void skip_where(wf_graph *g, int first, wf_node *bad)
+{
+    wf_node *is_good = wf_equal(bad, wf_constant(g, 0));
+    for (int i = first; i < g->n_effects; i++) {
+        wf_node *e = g->effects[i];
+        g->scope = e->scope;
+        if (e->op == &wf_op_assign) e->in[1] = wf_where(is_good, e->in[1], e->in[0]);
+    }
+}
+
 /* ---- the pass ---- */
 
 /* Where all of a row's gradient is 0, the old row; NaN is not 0. */
@@ -126,6 +157,8 @@ static void update_all(wf_graph *g, wf_node *request, int n, trained x[])
     const wf_minimize_options *o = &a->options;
     for (int i = 0; i < n; i++)
         x[i].dp = wf_apply2(&wf_op_gradient, NULL, request->in[0], x[i].p); /* known to exist */
+    int first = g->n_effects;
+    wf_node *bad = o->skip_nonfinite ? find_nonfinite(g, request->in[0], n, x) : NULL;
     if (o->clip_norm > 0) clip(g, n, x, &no_group, o->clip_norm);
     for (int k = 0; k < o->n_groups; k++)
         if (o->groups[k].clip_norm > 0) clip(g, n, x, &o->groups[k], o->groups[k].clip_norm);
@@ -139,6 +172,7 @@ static void update_all(wf_graph *g, wf_node *request, int n, trained x[])
         wf_assign(p, x[i].group->lazy ? lazy(&x[i], next) : next);
     }
     g->optimizer = NULL;
+    if (bad) skip_where(g, first, bad);
     g->scope = "";
 }
 

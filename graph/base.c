@@ -49,6 +49,8 @@ const char *wf_status_name(wf_status s)
         return "input not bound";
     case WF_ELIMIT:
         return "limit";
+    case WF_ENONFINITE:
+        return "not finite";
     }
     return "unknown status";
 }

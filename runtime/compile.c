@@ -193,7 +193,7 @@ static bool optimize(wf_program *p, const wf_compile_options *o)
     wf_pass_options passes = {.forward_only = o->forward_only,
                               .rounds_products = o->products == WF_PRODUCTS_BF16,
                               .dump = p->rt->dump,
-                              .without = p->rt->without,
+                              .without = o->plain ? "-fuse_pointwise,-fuse_linear" : p->rt->without,
                               .extra = o->passes,
                               .last = last};
     p->g->program = p;

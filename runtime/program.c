@@ -75,8 +75,10 @@ static void locate(wf_program *p, wf_value *v)
     }
 }
 
-static wf_status settle(wf_program *p)
+wf_status wf_program_settle(wf_program *p)
 {
+    if (p->look_only) return wf_error_set(WF_EMODEL, "the program was compiled to look at only");
+    if (!p->is_stale) return WF_OK;
     for (int i = 0; i < p->n_inputs; i++)
         if (!p->inputs[i].data)
             return wf_error_set(WF_EUNBOUND, "input \"%s\" is not bound", p->inputs[i].name);
@@ -101,7 +103,7 @@ static void run_part(void *ctx, int thread, int64_t lo, int64_t hi)
     l->step->node->op->run(&c, lo, hi);
 }
 
-static void run_step(const wf_program *p, const wf_step *s, int64_t count)
+void wf_program_step(const wf_program *p, const wf_step *s, int64_t count)
 {
     struct launch l = {p, s, s->call};
     const wf_op *op = s->node->op;
@@ -127,7 +129,7 @@ static void run_timed(const wf_program *p, wf_step *s, int64_t count)
     int threads = wf_pool_threads(p->rt->pool);
     int64_t busy = wf_pool_busy(p->rt->pool);
     t->start = wf_now();
-    run_step(p, s, count);
+    wf_program_step(p, s, count);
     t->end = wf_now();
     bool is_alone = s->alone || threads == 1;
     t->busy = is_alone ? t->end - t->start : wf_pool_busy(p->rt->pool) - busy;
@@ -155,11 +157,8 @@ static void count_flops(wf_program *p, wf_step *s)
 
 wf_status wf_run(wf_program *p)
 {
-    if (p->look_only) return wf_error_set(WF_EMODEL, "the program was compiled to look at only");
-    if (p->is_stale) {
-        wf_status s = settle(p);
-        if (s != WF_OK) return s;
-    }
+    wf_status ready = wf_program_settle(p);
+    if (ready != WF_OK) return ready;
     int64_t *count = wf_store_step(p->store);
     p->stats.flops = p->stats.recompute_flops = 0;
     for (int s = 0; s < p->n_steps; s++) {
@@ -167,7 +166,7 @@ wf_status wf_run(wf_program *p)
         if (p->is_timed)
             run_timed(p, &p->steps[s], *count + p->runs);
         else
-            run_step(p, &p->steps[s], *count + p->runs);
+            wf_program_step(p, &p->steps[s], *count + p->runs);
     }
     p->timed += p->is_timed;
     ++*(p->has_effects ? count : &p->runs);

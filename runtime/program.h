@@ -79,6 +79,11 @@ struct wf_program {
 /* Values and steps in order, and their plan, out of p->g. false: p->g or wf_error() tells why. */
 bool wf_program_lay_out(wf_program *p);
 
+/* Find all pointers before a run; the inputs must be bound. */
+wf_status wf_program_settle(wf_program *p);
+/* Run one step; count is the number of finished runs, for random ops. */
+void wf_program_step(const wf_program *p, const wf_step *s, int64_t count);
+
 /* What a step takes, by its cost. */
 double wf_step_ns(const wf_step *s);
 

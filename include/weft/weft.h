@@ -49,12 +49,13 @@ typedef struct wf_program wf_program;
 
 typedef enum wf_status {
     WF_OK = 0,
-    WF_EMODEL = -1,   /* a mistake in the model or in an argument */
-    WF_ENOMEM = -2,   /* out of memory */
-    WF_EIO = -3,      /* a file could not be read or written */
-    WF_EFORMAT = -4,  /* a file's content is not what it should be */
-    WF_EUNBOUND = -5, /* a program was run before all its inputs were bound */
-    WF_ELIMIT = -6,   /* a limit given by the caller cannot be met */
+    WF_EMODEL = -1,     /* a mistake in the model or in an argument */
+    WF_ENOMEM = -2,     /* out of memory */
+    WF_EIO = -3,        /* a file could not be read or written */
+    WF_EFORMAT = -4,    /* a file's content is not what it should be */
+    WF_EUNBOUND = -5,   /* a program was run before all its inputs were bound */
+    WF_ELIMIT = -6,     /* a limit given by the caller cannot be met */
+    WF_ENONFINITE = -7, /* a number is NaN or infinite */
 } wf_status;
 
 /* The text of the last failure on this thread, one line without a newline; "" if none. */
@@ -301,6 +302,9 @@ typedef struct wf_minimize_options {
     const char *lr_name; /* name of the learning-rate input; NULL: "lr" */
     const wf_param_group *groups; /* copied */
     int n_groups;
+    /* Where the loss or a gradient has a NaN or an infinity, the run changes neither parameters nor
+     * states. The output "nonfinite" tells: 0, or NaN after such a run. */
+    bool skip_nonfinite;
 } wf_minimize_options;
 
 /* Train all parameters that loss depends on; each by one request only (add losses up). The learning
@@ -458,6 +462,7 @@ typedef struct wf_compile_options {
     bool look_only; /* for wf_program_text, _tensor and _get_stats: the program makes no parameters,
                        takes no memory for values, and cannot run */
     bool explain;   /* listen to passes and time every kernel, for wf_program_explain */
+    bool plain;     /* fuse no elementwise ops, so that wf_program_check names the one; slow */
     wf_products products;
     /* The most that wf_program_stats.memory_bytes may be; 0: no limit. Values that a run needs
      * again late are then computed twice instead of being kept, those first that cost the least
@@ -511,6 +516,12 @@ typedef struct wf_explain_options {
  * waited in it. A program compiled without .explain tells memory and cost alone. malloc'ed: free()
  * it. NULL: out of memory. options NULL: text. */
 WF_API char *wf_program_explain(const wf_program *p, const wf_explain_options *options);
+
+/* Repeat the last run of p, or the last training run over its store, with the same random draws,
+ * and look at every value; nothing stored changes. WF_ENONFINITE: wf_error() names the first
+ * kernel, input or parameter from which a NaN or infinity came into an output or a new stored
+ * value. One that led to nothing, such as the -INFINITY of a mask, does not count. */
+WF_API wf_status wf_program_check(wf_program *p);
 
 typedef struct wf_input_data {
     const char *name;
