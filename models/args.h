@@ -51,7 +51,7 @@ typedef struct wf_command {
     const char *name;       /* "weft gau pretrain" */
     const char *usage;      /* what follows the options in the first line of --help, or NULL */
     const char *doc;        /* one or more lines */
-    wf_arg_group groups[4]; /* unused ones: n = 0 */
+    wf_arg_group groups[5]; /* unused ones: n = 0 */
     const char *rest;       /* what words without an option are; NULL: there must be none */
     size_t rest_offset;     /* their wf_arg_list */
 } wf_command;

@@ -5,6 +5,7 @@
 #include "io/file.h"
 #include "models/common.h"
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,6 +104,7 @@ bool wf_config_load(const wf_arg_group *group, const char *command, const wf_sto
 
 struct json {
     FILE *file;
+    const char *before; /* each */
     int n;
 };
 
@@ -111,7 +113,7 @@ static wf_status write_one(void *context, const wf_arg *a, const char *value)
     struct json *j = context;
     bool is_number = a->kind == WF_ARG_INT || (a->kind == WF_ARG_REAL && strcmp(value, "nan"));
     bool is_null = a->kind == WF_ARG_REAL && !is_number;
-    fprintf(j->file, "%s\n  \"%s\": ", j->n++ ? "," : "", a->name);
+    fprintf(j->file, "%s%s\"%s\": ", j->n++ ? "," : "", j->before, a->name);
     if (is_number)
         fprintf(j->file, "%s", value);
     else if (is_null)
@@ -121,15 +123,20 @@ static wf_status write_one(void *context, const wf_arg *a, const char *value)
     return WF_OK;
 }
 
+void wf_config_print(const wf_command *c, const void *options, const char *before, FILE *f)
+{
+    struct json j = {.file = f, .before = before};
+    each_fixed(c, options, write_one, &j);
+}
+
 bool wf_config_write(const wf_command *c, const void *options, const char *path)
 {
     wf_out out;
     wf_status s = wf_out_open(&out, path);
     if (s == WF_OK) {
-        struct json j = {.file = out.file};
-        fputc('{', j.file);
-        each_fixed(c, options, write_one, &j);
-        fputs("\n}\n", j.file);
+        fputc('{', out.file);
+        wf_config_print(c, options, "\n  ", out.file);
+        fputs("\n}\n", out.file);
         s = wf_out_commit(&out);
     }
     return s == WF_OK || wf_complain(c->name, "%s", wf_error());
@@ -176,6 +183,20 @@ bool wf_store_fits(const wf_store *s, int known, const wf_program *p, const char
 bool wf_is_weight(const char *name)
 {
     return strncmp(name, "opt/", 4) != 0 && strncmp(name, "run/", 4) != 0;
+}
+
+bool wf_store_is_finite(const wf_store *s)
+{
+    for (int i = 0; i < wf_store_count(s); i++) {
+        wf_dtype dtype;
+        wf_shape shape;
+        const float *x = wf_store_data(s, wf_store_name(s, i), &dtype, &shape);
+        int64_t n = dtype == WF_F32 ? 1 : 0;
+        for (int k = 0; k < shape.rank; k++) n *= shape.dim[k];
+        for (int64_t k = 0; k < n; k++)
+            if (!isfinite(x[k])) return false;
+    }
+    return true;
 }
 
 wf_status wf_weights_save(const wf_store *s, const wf_command *c, const void *options,

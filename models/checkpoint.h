@@ -16,7 +16,9 @@ void wf_config_differences(const wf_command *c, const void *was, const void *is,
 /* Set the options of one group from a store's texts. False after one line on stderr. */
 bool wf_config_load(const wf_arg_group *group, const char *command, const wf_store *s,
                     const char *from, void *options);
-/* The fixed options as one JSON object in a file. False after one line on stderr. */
+/* The fixed options as members of a JSON object, with "before" before each. */
+void wf_config_print(const wf_command *c, const void *options, const char *before, FILE *f);
+/* The same as one object in a file. False after one line on stderr. */
 bool wf_config_write(const wf_command *c, const void *options, const char *path);
 
 /* A whole number among the store's texts; -1 if there is none. */
@@ -31,6 +33,8 @@ bool wf_store_fits(const wf_store *s, int known, const wf_program *p, const char
 
 /* By its name a parameter: neither state of an optimizer nor progress of a run. */
 bool wf_is_weight(const char *name);
+/* Is every float in it finite? */
+bool wf_store_is_finite(const wf_store *s);
 /* Save parameters and configuration only, without optimizer state and progress. */
 wf_status wf_weights_save(const wf_store *s, const wf_command *c, const void *options,
                           const char *path);

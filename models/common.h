@@ -24,6 +24,7 @@ bool wf_schedule_option(wf_schedule *s, const char *command, const char *text, i
 /* Progress: one line that rewrites itself on a terminal, else a plain line every now and then. */
 typedef struct wf_progress {
     FILE *to;
+    const char *items;         /* what is counted in a second, such as "tokens" */
     bool is_terminal, is_open; /* open: the cursor stands behind an unfinished line */
     int64_t total, every;      /* steps of the run (INT64_MAX: no limit) and between plain lines */
     int64_t first;             /* step at which this process began */
@@ -34,7 +35,8 @@ typedef struct wf_progress {
 
 typedef struct wf_progress_step {
     int64_t step;                      /* finished steps */
-    double tokens, loss, hits, labels; /* of this step; loss is the mean over labels */
+    double tokens, loss, hits, labels; /* of this step; loss is the mean over labels; hits are NAN
+                                          where there is no accuracy */
     double rate;                       /* of a mean: tokens a second */
 } wf_progress_step;
 

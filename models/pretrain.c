@@ -16,21 +16,13 @@ bool wf_pretrain_fail(const wf_pretrain *p)
     return wf_complain(p->command.name, "%s", wf_error());
 }
 
-bool wf_pretrain_complain_of(const wf_pretrain *p, const char *what)
-{
-    char kept[80] = "nothing was saved";
-    if (p->saved >= 0)
-        snprintf(kept, sizeof kept, "the checkpoint of step %lld stays", (long long)p->saved);
-    return wf_complain(p->command.name, "step %lld: %s; %s (try a smaller --lr, or --clip 1)",
-                       (long long)p->step, what, kept);
-}
-
 /* ---- before the first step ---- */
 
 /* All that is written, the checkpoint first; the vocabulary is a copy of --vocab. */
 static const char *const outputs[] = {
-    "checkpoint.safetensors", "model.safetensors", "config.json", "loss.png", "vocab.txt", NULL};
-enum { CHECKPOINT, MODEL, CONFIG, PLOT };
+    "checkpoint.safetensors", "model.safetensors", "config.json", "loss.png",
+    "best.safetensors",       "vocab.txt",         NULL};
+enum { CHECKPOINT, MODEL, CONFIG, PLOT, BEST };
 
 /* Nothing is replaced that was not asked for; one line says how to go on. */
 static bool check_folder(const wf_pretrain *p)
@@ -40,9 +32,10 @@ static bool check_folder(const wf_pretrain *p)
         [MODEL] = "start from it with --init and another --out, or replace it with --overwrite",
         [CONFIG] = "choose another folder, or replace it with --overwrite",
         [PLOT] = "choose another folder, or replace it with --overwrite",
+        [BEST] = "choose another folder, or replace it with --overwrite",
     };
     bool ok = true;
-    for (int i = CHECKPOINT; i <= PLOT && ok && !p->o->resume && !p->o->overwrite; i++) {
+    for (int i = CHECKPOINT; i <= BEST && ok && !p->o->resume && !p->o->overwrite; i++) {
         char *path = wf_path_join(p->o->out, outputs[i]);
         if (!path) return wf_complain(p->command.name, "out of memory");
         if (!access(path, F_OK))
@@ -88,23 +81,13 @@ static bool read_text(wf_pretrain *p)
     return true;
 }
 
-static wf_status bind_batch(wf_program *program, const wf_mlm *m)
-{
-    const size_t bytes = sizeof(int32_t), picks = (size_t)m->picks * bytes;
-    wf_status s = wf_bind(program, "ids", m->ids, (size_t)m->options.batch * bytes);
-    if (s == WF_OK) s = wf_bind(program, "offsets", m->offsets, ((size_t)m->rows + 1) * bytes);
-    if (s == WF_OK) s = wf_bind(program, "picks", m->picks_at, picks);
-    if (s == WF_OK) s = wf_bind(program, "labels", m->labels, picks);
-    return s;
-}
-
 /* What evaluation takes beside the weights, it takes while training keeps its own. */
 static bool find_besides(const wf_pretrain *p, const wf_graph *g, wf_compile_options evaluate,
                          size_t *bytes)
 {
     wf_program *program;
     evaluate.look_only = true;
-    if (wf_compile(&program, g, p->store, p->rt, &evaluate) != WF_OK) return false;
+    if (wf_pretrain_compile(p, &program, g, &p->held_out, evaluate) != WF_OK) return false;
     wf_program_stats s = wf_program_get_stats(program);
     *bytes = s.memory_bytes - s.store_bytes;
     wf_program_free(program);
@@ -113,22 +96,12 @@ static bool find_besides(const wf_pretrain *p, const wf_graph *g, wf_compile_opt
 
 static bool compile(wf_pretrain *p)
 {
-    const wf_mlm *m = &p->data;
-    wf_size_value sizes[] = {
-        {"tokens", m->options.batch}, {"rows", m->rows}, {"picks", m->picks}, {0}};
-    wf_compile_options train = {
-        .sizes = sizes, .explain = p->o->explain, .products = p->training.products};
-    wf_compile_options evaluate = {
-        .sizes = sizes, .forward_only = true, .products = p->training.products};
-    wf_graph *g = wf_graph_new();
-    wf_node *loss = wf_gau_mlm(g, &p->config);
-    wf_minimize(loss, p->training.optimizer, &p->training.hyper, &p->training.minimize);
+    wf_compile_options train = {.explain = p->o->explain}, evaluate = {.forward_only = true};
+    wf_graph *g = wf_pretrain_declare(p);
     train.memory_limit = (size_t)p->o->training.memory;
     bool ok = (!train.memory_limit || find_besides(p, g, evaluate, &train.memory_besides)) &&
-              wf_compile(&p->train, g, p->store, p->rt, &train) == WF_OK &&
-              wf_compile(&p->evaluate, g, p->store, p->rt, &evaluate) == WF_OK &&
-              bind_batch(p->train, &p->data) == WF_OK &&
-              bind_batch(p->evaluate, &p->held_out) == WF_OK;
+              wf_pretrain_compile(p, &p->train, g, &p->data, train) == WF_OK &&
+              wf_pretrain_compile(p, &p->evaluate, g, &p->held_out, evaluate) == WF_OK;
     wf_graph_free(g);
     if (!ok && p->o->resume)
         return wf_complain(p->command.name, "%s: %s", p->checkpoint, wf_error());
@@ -163,25 +136,12 @@ static bool prepare_model(wf_pretrain *p)
     return guess_before(p);
 }
 
-static bool open_log(wf_pretrain *p)
-{
-    if (!p->o->log) return true;
-    p->log = fopen(p->o->log, p->o->resume ? "a" : "w");
-    return p->log || wf_complain(p->command.name, "--log: %s cannot be written: %s", p->o->log,
-                                 strerror(errno));
-}
-
 static bool end_log(wf_pretrain *p)
 {
-    errno =
-        0; /* what a write long ago failed of is not known any more, mostly this one fails too */
-    wf_pretrain_log(p, "end", "\"step\": %lld, \"dropped\": %lld", (long long)p->step,
-                    (long long)p->data.dropped);
-    bool ok = !p->log || !ferror(p->log);
-    if (p->log && fclose(p->log)) ok = false;
-    p->log = NULL;
-    return ok || wf_complain(p->command.name, "--log: %s cannot be written: %s", p->o->log,
-                             errno ? strerror(errno) : "a line is missing");
+    errno = 0; /* why a write failed long ago is not known any more; mostly this one fails too */
+    wf_loop_log(&p->loop, "end", "\"step\": %lld, \"dropped\": %lld, \"skipped\": %lld",
+                (long long)p->loop.step, (long long)p->data.dropped, (long long)p->loop.skipped);
+    return wf_loop_close(&p->loop);
 }
 
 /* Before the first step it is a page without times, and tells that the file can be written. */
@@ -192,18 +152,20 @@ static bool explain(const wf_pretrain *p)
 
 static bool train(wf_pretrain *p)
 {
-    if (!take_folder(p) || !read_text(p) || !prepare_model(p) || !make_folder(p) || !open_log(p) ||
-        !explain(p))
+    if (!take_folder(p) || !read_text(p) || !prepare_model(p) || !make_folder(p) ||
+        !wf_loop_open(&p->loop) || !explain(p))
         return false;
+    if (!p->o->resume) unlinkat(p->lock, outputs[BEST], 0); /* it was another run's */
     wf_stop_on_signals();
+    p->task.train = p->train;
     wf_pretrain_begin(p);
-    if (!wf_pretrain_loop(p) || !wf_pretrain_end(p) || !end_log(p) || !explain(p)) return false;
+    if (!wf_loop_run(&p->loop) || !wf_pretrain_end(p) || !end_log(p) || !explain(p)) return false;
     return wf_runtime_save_trace(p->rt) == WF_OK || wf_pretrain_fail(p);
 }
 
 static void close_all(wf_pretrain *p)
 {
-    if (p->log) fclose(p->log);
+    wf_loop_close(&p->loop);
     wf_program_free(p->evaluate);
     wf_program_free(p->train);
     wf_runtime_free(p->rt);
@@ -221,14 +183,15 @@ int wf_gau_pretrain_main(int argc, char **argv)
 {
     wf_pretrain_options o = {0};
     static wf_pretrain p; /* its curves are large for a stack */
-    p = (wf_pretrain){
-        .command = wf_pretrain_command(), .o = &o, .saved = -1, .evaluated = -1, .lock = -1};
+    p = (wf_pretrain){.command = wf_pretrain_command(), .o = &o, .lock = -1};
+    p.task = wf_pretrain_task(&p);
     int code = wf_args_parse(&p.command, argc, argv, &o);
     if (code >= 0) return code;
-    if (!wf_pretrain_check(&o) ||
-        !wf_schedule_option(&p.schedule, p.command.name, o.schedule, o.warmup, o.steps) ||
+    if (!wf_pretrain_check(&o) || !wf_loop_start(&p.loop, &p.task, &o.loop) ||
+        !wf_schedule_option(&p.schedule, p.command.name, o.schedule, o.warmup, o.loop.steps) ||
         !wf_training_make(&p.training, p.command.name, &o.training))
         return WF_USAGE;
+    p.training.minimize.skip_nonfinite = o.loop.nonfinite != WF_STEP_OFF;
     if (wf_vocab_load(&p.vocab, o.vocab) != WF_OK) {
         wf_pretrain_fail(&p);
         return WF_FAILED;

@@ -4,19 +4,18 @@
 
 #include "models/args.h"
 #include "models/common.h"
-#include "models/curve.h"
 #include "models/gau_options.h"
+#include "models/loop.h"
 #include "models/mlm.h"
 #include "models/samples.h"
 
 typedef struct wf_pretrain_options {
     wf_gau_options model;
     wf_train_options training;
+    wf_loop_options loop;
     wf_arg_list text;
-    const char *vocab, *words, *out, *log, *trace, *explain, *init, *schedule;
-    int64_t steps, batch, max_len, warmup, held_out, seed, threads;
-    int64_t show_every, eval_every, save_every;
-    double minutes;
+    const char *vocab, *words, *out, *trace, *explain, *init, *schedule;
+    int64_t batch, max_len, warmup, held_out, seed, threads;
     int masking;
     bool resume, overwrite;
 } wf_pretrain_options;
@@ -45,17 +44,13 @@ typedef struct wf_pretrain {
     wf_store *store;
     wf_program *train, *evaluate;
 
-    int64_t step, saved,
-        evaluated; /* finished steps; those of the last save and evaluation, or -1 */
-    wf_curve losses, held_out_losses;
-    FILE *log;
+    wf_task task;
+    wf_loop loop;
     int lock; /* on the folder; -1: none */
 } wf_pretrain;
 
 /* One line on stderr; returns false, as all of these do after one. */
 bool wf_pretrain_fail(const wf_pretrain *p);
-/* A run gone wild: what is wrong, at which step, and what is kept. */
-bool wf_pretrain_complain_of(const wf_pretrain *p, const char *what);
 
 /* ---- pretrain_save.c ---- */
 
@@ -64,20 +59,25 @@ bool wf_pretrain_resume(wf_pretrain *p);
 bool wf_pretrain_check_whole(const wf_pretrain *p, int tensors_before);
 /* Take over the weights of --init, after compiling. */
 bool wf_pretrain_init(wf_pretrain *p);
-/* Save all files; nothing is written if the weights are not finite. */
-bool wf_pretrain_save(wf_pretrain *p);
+/* For the loop: save all files, nothing if the weights are not finite; the weights of the best
+ * evaluation. */
+bool wf_pretrain_save(void *driver);
+bool wf_pretrain_save_best(void *driver);
 
-/* ---- pretrain_loop.c ---- */
+/* ---- pretrain_task.c ---- */
 
-bool wf_pretrain_loop(wf_pretrain *p);
+/* What the loop is told of this run, but for the program. */
+wf_task wf_pretrain_task(wf_pretrain *p);
+/* The graph of a training step. */
+wf_graph *wf_pretrain_declare(const wf_pretrain *p);
+/* A program of it over the run's store, with the batches of m bound. */
+wf_status wf_pretrain_compile(const wf_pretrain *p, wf_program **out, const wf_graph *g,
+                              const wf_mlm *m, wf_compile_options how);
 
 /* ---- pretrain_report.c ---- */
 
 /* What will be trained, on what; what the compiler did, what the model learned, where it lies. */
 void wf_pretrain_begin(const wf_pretrain *p);
 bool wf_pretrain_end(wf_pretrain *p);
-/* One JSON object {"event": event, ...} in --log, if there is one. */
-void wf_pretrain_log(const wf_pretrain *p, const char *event, const char *format, ...)
-    WF_PRINTF(3, 4);
 
 #endif

@@ -1,8 +1,6 @@
 /* The options of weft gau pretrain. */
 #include "models/pretrain.h"
 
-#include <math.h>
-
 #define AT(field) offsetof(wf_pretrain_options, field)
 
 static const char name[] = "weft gau pretrain";
@@ -13,14 +11,14 @@ static const wf_arg files[] = {
     {"vocab", WF_ARG_TEXT, AT(vocab), NULL, "FILE", 0, 0, 0, false,
      "Vocabulary, a token a line, with [PAD] [UNK] [CLS] [SEP] [MASK]"},
     {"out", WF_ARG_TEXT, AT(out), NULL, "DIR", 0, 0, 0, false,
-     "Where checkpoint.safetensors, model.safetensors, config.json, vocab.txt, loss.png go"},
+     "Where checkpoint.safetensors, model.safetensors, config.json, vocab.txt, loss.png go, and "
+     "best.safetensors"},
     {"resume", WF_ARG_FLAG, AT(resume), NULL, NULL, 0, 0, 0, false,
      "Continue DIR/checkpoint.safetensors, to the bits of a run without a break"},
     {"overwrite", WF_ARG_FLAG, AT(overwrite), NULL, NULL, 0, 0, 0, false,
      "Start anew although DIR holds a checkpoint or a model"},
     {"init", WF_ARG_TEXT, AT(init), NULL, "FILE", 0, 0, 0, false,
      "Start from the weights of this model.safetensors"},
-    {"log", WF_ARG_TEXT, AT(log), NULL, "FILE", 0, 0, 0, false, "Write one JSON object a line"},
     {"trace", WF_ARG_TEXT, AT(trace), NULL, "FILE", 0, 0, 0, false,
      "Write a Chrome trace of all kernels"},
     {"explain", WF_ARG_TEXT, AT(explain), NULL, "FILE", 0, 0, 0, false,
@@ -28,10 +26,6 @@ static const wf_arg files[] = {
 };
 
 static const wf_arg course[] = {
-    {"steps", WF_ARG_INT, AT(steps), NULL, "N", 1, 1e12, 0, false,
-     "Updates (default: 1000, or no limit with --minutes)"},
-    {"minutes", WF_ARG_REAL, AT(minutes), NULL, "X", 0, 0, WF_ARG_ABOVE, false,
-     "Stop early after this time; nothing else depends on it"},
     {"batch", WF_ARG_INT, AT(batch), "2048", "N", 8, 10000000, 0, true, "Tokens of a batch"},
     {"max-len", WF_ARG_INT, AT(max_len), "128", "N", 3, 1000000, 0, true,
      "Longest sequence in tokens, [CLS] and [SEP] included"},
@@ -51,12 +45,6 @@ static const wf_arg course[] = {
      "Of initial weights, dropout, order and masks"},
     {"threads", WF_ARG_INT, AT(threads), "0", "N", 0, 1024, 0, false,
      "Threads; 0: one a core; results do not depend on it"},
-    {"show-every", WF_ARG_INT, AT(show_every), "0", "N", 0, 1e12, 0, false,
-     "Steps between lines of progress; 0: a hundredth of the run, at least 10"},
-    {"eval-every", WF_ARG_INT, AT(eval_every), "200", "N", 1, 1e12, 0, false,
-     "Steps between evaluations on held-out documents"},
-    {"save-every", WF_ARG_INT, AT(save_every), "1000", "N", 1, 1e12, 0, false,
-     "Steps between checkpoints; the last step is always saved"},
 };
 
 wf_command wf_pretrain_command(void)
@@ -66,6 +54,7 @@ wf_command wf_pretrain_command(void)
         .doc = "Train a masked language model of gated attention units on text files.",
         .groups = {{files, (int)(sizeof files / sizeof *files), 0},
                    {course, (int)(sizeof course / sizeof *course), 0},
+                   wf_loop_arg_group(AT(loop)),
                    wf_gau_arg_group(AT(model)),
                    wf_train_arg_group(AT(training))},
         .rest = "text", /* --text a b c */
@@ -88,10 +77,5 @@ bool wf_pretrain_check(wf_pretrain_options *o)
                            o->init ? "init" : "overwrite");
     if (o->words && o->masking != WF_MASK_WORDS)
         return wf_complain(name, "--words: needs --masking word");
-    if (o->steps == 0) o->steps = isnan(o->minutes) ? 1000 : INT64_MAX;
-    if (o->show_every == 0) {
-        o->show_every = isnan(o->minutes) ? o->steps / 100 : 10;
-        if (o->show_every < 10) o->show_every = 10;
-    }
     return true;
 }

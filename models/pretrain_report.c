@@ -1,22 +1,8 @@
-/* What a pre-training run tells people, and the log that it keeps for machines. */
-#include "models/checkpoint.h"
+/* What a pre-training run tells before and after its steps. */
 #include "models/pretrain.h"
 
-#include <stdarg.h>
 #include <string.h>
 #include <weft/op.h>
-
-void wf_pretrain_log(const wf_pretrain *p, const char *event, const char *format, ...)
-{
-    if (!p->log) return;
-    fprintf(p->log, "{\"event\": \"%s\", ", event);
-    va_list args;
-    va_start(args, format);
-    vfprintf(p->log, format, args);
-    va_end(args);
-    fputs("}\n", p->log);
-    fflush(p->log);
-}
 
 /* "1234567" -> "1,234,567" */
 static const char *grouped(int64_t n, char *text)
@@ -77,15 +63,15 @@ void wf_pretrain_begin(const wf_pretrain *p)
            wf_runtime_threads(p->rt), wf_runtime_threads(p->rt) == 1 ? "" : "s",
            wf_runtime_isa(p->rt),
            p->training.products == WF_PRODUCTS_BF16 ? ", products in bf16" : "");
-    if (p->step > 0) printf("goes on after step %lld\n", (long long)p->step);
+    if (p->loop.step > 0) printf("goes on after step %lld\n", (long long)p->loop.step);
     printf("\n");
     fflush(stdout);
     if (p->training.products == WF_PRODUCTS_BF16 && !wf_runtime_has_bf16(p->rt))
         wf_complain(p->command.name, "warning: --products bf16 is not faster on this processor");
     warn_of_zeros(p);
-    wf_pretrain_log(p, "start", "\"step\": %lld, \"parameters\": %lld, \"tokens\": %lld",
-                    (long long)p->step, (long long)wf_gau_parameters(m),
-                    (long long)c->train.tokens);
+    wf_loop_log(&p->loop, "start", "\"step\": %lld, \"parameters\": %lld, \"tokens\": %lld",
+                (long long)p->loop.step, (long long)wf_gau_parameters(m),
+                (long long)c->train.tokens);
 }
 
 static double mib(size_t bytes)
@@ -111,15 +97,15 @@ static void print_compiler(const wf_pretrain *p)
            "  time    %.0f ms to compile\n\n",
            s.nodes_declared, s.nodes_before, s.nodes_after, s.kernels, mib(s.plan_bytes),
            mib(s.plan_bytes_naive), again, mib(s.store_bytes), 1000 * s.compile_seconds);
-    wf_pretrain_log(p, "compiler",
-                    "\"nodes_declared\": %d, \"nodes_before\": %d, \"nodes_after\": %d, "
-                    "\"kernels\": %d, \"plan_bytes\": %zu, \"plan_bytes_naive\": %zu, "
-                    "\"store_bytes\": %zu, \"memory_bytes\": %zu, \"recomputed\": %d, "
-                    "\"recompute_bytes\": %zu, \"recompute_flops\": %.4g, "
-                    "\"compile_seconds\": %.4f, \"flops\": %.4g",
-                    s.nodes_declared, s.nodes_before, s.nodes_after, s.kernels, s.plan_bytes,
-                    s.plan_bytes_naive, s.store_bytes, s.memory_bytes, s.recomputed,
-                    s.recompute_bytes, s.recompute_flops, s.compile_seconds, s.flops);
+    wf_loop_log(&p->loop, "compiler",
+                "\"nodes_declared\": %d, \"nodes_before\": %d, \"nodes_after\": %d, "
+                "\"kernels\": %d, \"plan_bytes\": %zu, \"plan_bytes_naive\": %zu, "
+                "\"store_bytes\": %zu, \"memory_bytes\": %zu, \"recomputed\": %d, "
+                "\"recompute_bytes\": %zu, \"recompute_flops\": %.4g, "
+                "\"compile_seconds\": %.4f, \"flops\": %.4g",
+                s.nodes_declared, s.nodes_before, s.nodes_after, s.kernels, s.plan_bytes,
+                s.plan_bytes_naive, s.store_bytes, s.memory_bytes, s.recomputed, s.recompute_bytes,
+                s.recompute_flops, s.compile_seconds, s.flops);
 }
 
 static int count_right(const wf_samples *s, const int32_t *guess)
@@ -155,7 +141,7 @@ bool wf_pretrain_end(wf_pretrain *p)
            "checkpoint.safetensors\n"
            "  to go on     the same command with --resume%s%s\n"
            "  to try it    weft gau fill --model %s \"...[MASK]...\"\n",
-           p->o->out, (long long)p->step, p->o->overwrite ? " instead of --overwrite" : "",
-           p->step >= p->o->steps ? " and more --steps" : "", p->o->out);
+           p->o->out, (long long)p->loop.step, p->o->overwrite ? " instead of --overwrite" : "",
+           p->loop.step >= p->o->loop.steps ? " and more --steps" : "", p->o->out);
     return true;
 }

@@ -1,11 +1,9 @@
 /* The files of a pre-training run: what is saved, and how a run goes on from it. */
 #define _GNU_SOURCE
-#include "io/plot.h"
 #include "models/checkpoint.h"
 #include "models/pretrain.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <weft/op.h>
@@ -68,7 +66,7 @@ static bool is_same_run(const wf_pretrain *p, int64_t course)
     if (!f) return wf_complain(p->command.name, "out of memory");
     wf_config_differences(&p->command, &was, p->o, f);
     if (!strcmp(was.schedule, p->o->schedule) && course != course_of(p))
-        fprintf(f, "; --steps was %lld, is %lld", (long long)course, (long long)p->o->steps);
+        fprintf(f, "; --steps was %lld, is %lld", (long long)course, (long long)p->o->loop.steps);
     compare_digests(p, f);
     bool is_same = fclose(f) == 0 && size == 0;
     if (!is_same)
@@ -82,21 +80,18 @@ bool wf_pretrain_resume(wf_pretrain *p)
 {
     const wf_store *s = p->store;
     if (wf_store_load(p->store, p->checkpoint) != WF_OK) return wf_pretrain_fail(p);
-    int64_t step = wf_number_load(s, "progress/step");
+    wf_loop_load(&p->loop, s);
     int64_t epoch = wf_number_load(s, "progress/epoch");
     int64_t position = wf_number_load(s, "progress/position");
     int64_t course = wf_number_load(s, "progress/course");
-    if (step < 0 || epoch < 0 || position < 0 || course < 0)
+    if (p->loop.step < 0 || epoch < 0 || position < 0 || course < 0)
         return wf_complain(p->command.name, "%s: expected the progress of a run in its metadata",
                            p->checkpoint);
     if (!is_same_run(p, course)) return false;
     if (position > p->corpus.train.n)
         return wf_complain(p->command.name, "%s: expected a position of at most %lld, got %lld",
                            p->checkpoint, (long long)p->corpus.train.n, (long long)position);
-    p->step = p->saved = step;
     wf_mlm_seek(&p->data, epoch, position);
-    wf_curve_load(&p->losses, s, "loss");
-    wf_curve_load(&p->held_out_losses, s, "held_out");
     return true;
 }
 
@@ -135,45 +130,16 @@ bool wf_pretrain_init(wf_pretrain *p)
 
 /* ---- save ---- */
 
-static bool has_finite_weights(const wf_store *s)
-{
-    for (int i = 0; i < wf_store_count(s); i++) {
-        wf_dtype dtype;
-        wf_shape shape;
-        const float *x = wf_store_data(s, wf_store_name(s, i), &dtype, &shape);
-        int64_t n = dtype == WF_F32 ? 1 : 0;
-        for (int k = 0; k < shape.rank; k++) n *= shape.dim[k];
-        for (int64_t k = 0; k < n; k++)
-            if (!isfinite(x[k])) return false;
-    }
-    return true;
-}
-
 static wf_status note_progress(wf_pretrain *p)
 {
     wf_store *t = p->store;
     wf_status s = wf_config_save(&p->command, p->o, t);
     if (s == WF_OK) s = save_digests(p);
     if (s == WF_OK) s = wf_number_save(t, "progress/course", course_of(p));
-    if (s == WF_OK) s = wf_number_save(t, "progress/step", p->step);
+    if (s == WF_OK) s = wf_loop_save(&p->loop, t);
     if (s == WF_OK) s = wf_number_save(t, "progress/epoch", p->data.epoch);
     if (s == WF_OK) s = wf_number_save(t, "progress/position", p->data.position);
-    if (s == WF_OK) s = wf_curve_save(&p->losses, t, "loss");
-    if (s == WF_OK) s = wf_curve_save(&p->held_out_losses, t, "held_out");
     return s;
-}
-
-static wf_status save_plot(const wf_pretrain *p, const char *path)
-{
-    const wf_curve *a = &p->losses, *b = &p->held_out_losses;
-    const wf_plot_line lines[] = {{"training", a->n, a->step, a->value},
-                                  {"held out", b->n, b->step, b->value}};
-    return wf_plot_save(&(wf_plot){.title = "masked language model",
-                                   .x_name = "step",
-                                   .y_name = "loss",
-                                   .n_lines = 2,
-                                   .lines = lines},
-                        path);
 }
 
 /* What is read from the checkpoint, for people and other programs. */
@@ -187,7 +153,7 @@ static bool save_beside(wf_pretrain *p)
         if (!path) return wf_complain(p->command.name, "out of memory");
         if (i == 0) ok = wf_weights_save(p->store, &p->command, p->o, path) == WF_OK;
         if (i == 2) ok = wf_vocab_save(p->vocab, path) == WF_OK;
-        if (i == 3) ok = save_plot(p, path) == WF_OK;
+        if (i == 3) ok = wf_loop_plot(&p->loop, path) == WF_OK;
         if (!ok) wf_pretrain_fail(p);
         if (i == 1) ok = wf_config_write(&p->command, p->o, path);
         free(path);
@@ -195,13 +161,22 @@ static bool save_beside(wf_pretrain *p)
     return ok;
 }
 
-bool wf_pretrain_save(wf_pretrain *p)
+bool wf_pretrain_save(void *driver)
 {
-    if (!has_finite_weights(p->store))
-        return wf_pretrain_complain_of(p, "weights are no longer finite");
+    wf_pretrain *p = driver;
+    if (!wf_store_is_finite(p->store))
+        return wf_loop_complain(&p->loop, "weights are no longer finite");
     if (note_progress(p) != WF_OK || wf_store_save(p->store, p->checkpoint, NULL) != WF_OK)
         return wf_pretrain_fail(p);
-    p->saved = p->step;
-    wf_pretrain_log(p, "save", "\"step\": %lld", (long long)p->step);
     return save_beside(p);
+}
+
+bool wf_pretrain_save_best(void *driver)
+{
+    const wf_pretrain *p = driver;
+    char *path = wf_path_join(p->o->out, "best.safetensors");
+    if (!path) return wf_complain(p->command.name, "out of memory");
+    wf_status s = wf_weights_save(p->store, &p->command, p->o, path);
+    free(path);
+    return s == WF_OK || wf_pretrain_fail(p);
 }

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "models/common.h"
 
+#include <math.h>
 #include <unistd.h>
 
 static const double redraw = 0.2; /* seconds between two drawings on a terminal */
@@ -9,6 +10,7 @@ static const double redraw = 0.2; /* seconds between two drawings on a terminal 
 wf_progress wf_progress_new(int64_t first, int64_t total, int64_t every, double seconds_limit)
 {
     return (wf_progress){.to = stdout,
+                         .items = "tokens",
                          .is_terminal = isatty(STDOUT_FILENO) == 1,
                          .total = total,
                          .every = every,
@@ -41,12 +43,13 @@ static double seconds_left(const wf_progress *p, int64_t step, double now)
 static void line_text(wf_progress *p, const wf_progress_step *mean, double now, char *text,
                       size_t size)
 {
-    char left[32], total[32] = "";
+    char left[32], total[32] = "", hits[40] = "";
+    double accuracy = mean->hits / (mean->labels > 0 ? mean->labels : 1);
     time_text(seconds_left(p, mean->step, now), left, sizeof left);
     if (p->total < INT64_MAX) snprintf(total, sizeof total, "/%lld", (long long)p->total);
-    snprintf(text, size, "step %lld%s  loss %.4f  accuracy %.2f %%  %.0f tokens/s  %s left",
-             (long long)mean->step, total, mean->loss,
-             mean->labels > 0 ? 100 * mean->hits / mean->labels : 0, mean->rate, left);
+    if (!isnan(accuracy)) snprintf(hits, sizeof hits, "  accuracy %.2f %%", 100 * accuracy);
+    snprintf(text, size, "step %lld%s  loss %.4f%s  %.0f %s/s  %s left", (long long)mean->step,
+             total, mean->loss, hits, mean->rate, p->items, left);
 }
 
 bool wf_progress_add(wf_progress *p, const wf_progress_step *now, wf_progress_step *mean)

@@ -33,8 +33,9 @@ Test(cli_folder, what_is_there_is_not_replaced_silently)
     } cases[] = {{"checkpoint.safetensors", "--resume"},
                  {"model.safetensors", "--init"},
                  {"config.json", "--overwrite"},
-                 {"loss.png", "--overwrite"}};
-    for (int i = 0; i < 4; i++) {
+                 {"loss.png", "--overwrite"},
+                 {"best.safetensors", "--overwrite"}};
+    for (int i = 0; i < 5; i++) {
         char folder_name[16], file[64], line[300], text[8];
         snprintf(folder_name, sizeof folder_name, "full%d", i);
         snprintf(file, sizeof file, "%s/%s", folder_name, cases[i].name);

@@ -95,7 +95,7 @@ Test(cli_output, the_log_has_an_object_a_line)
     }
     fclose(f);
     cr_expect_eq(steps, 5);
-    cr_expect_str_eq(names, "stevststevststevstevsacoen"); /* events by two letters, in order */
+    cr_expect_str_eq(names, "costevststevststevstevsacoen"); /* events by two letters, in order */
 }
 
 /* Every kernel of every run: a step has many, and its products' FLOPs are those of the model. */
