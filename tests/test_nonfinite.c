@@ -188,6 +188,20 @@ Test(nonfinite, what_came_in_is_named_as_an_input_or_a_parameter)
     end(&k.t);
 }
 
+/* Loss and gradient are finite, the new parameter is not. */
+Test(nonfinite, an_update_that_overflows_is_named_and_taken_back)
+{
+    for (int is_plain = 0; is_plain < 2; is_plain++) {
+        tower k;
+        build(&k, is_plain, 1);
+        wf_set(k.t.p, "lr", INFINITY);
+        expect_check(&k, "input lr");
+        wf_set(k.t.p, "lr", 3e38f);
+        expect_check(&k, is_plain ? "update/w: " : ": what it stores is not finite; of finite ");
+        end(&k.t);
+    }
+}
+
 /* The mask of a softmax holds -inf where it hides keys, and is no mistake. */
 Test(nonfinite, an_infinity_that_leads_to_nothing_is_not_named)
 {
