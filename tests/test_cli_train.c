@@ -68,15 +68,22 @@ static int steps_of(const char *name, const char *event, long long step[], int r
     return n;
 }
 
-/* As after a kill: lines behind the checkpoint, the last of them half written. */
+/* As after a kill: lines behind the checkpoint, or one that is half written. */
 Test(cli_train, a_resumed_log_has_every_step_once)
 {
+    const char *left[] = {"{\"event\": \"step\", \"step\": 14, \"loss\": 1}\n", "{\"event\": \"sp"};
     cr_expect_eq(weft(TRAIN "--text text.txt --steps 12 --show-every 2 --log log --out a").code, 0);
-    FILE *f = fopen(path_of("log"), "ab");
-    fputs("{\"event\": \"step\", \"step\": 14, \"loss\": 1}\n{\"event\": \"sp", f);
-    fclose(f);
-    outcome o = weft(TRAIN "--text text.txt --steps 20 --show-every 2 --log log --out a --resume");
-    cr_expect_eq(o.code, 0, "code %d: %s", o.code, o.err);
+    for (int i = 0; i < 2; i++) {
+        char line[300];
+        FILE *f = fopen(path_of("log"), "ab");
+        fputs(left[i], f);
+        fclose(f);
+        snprintf(line, sizeof line,
+                 TRAIN "--text text.txt --steps %d --show-every 2 --log log --out a --resume",
+                 16 + 4 * i);
+        outcome o = weft(line);
+        cr_expect_eq(o.code, 0, "code %d: %s", o.code, o.err);
+    }
     long long step[50];
     int n = steps_of("log", "step", step, 50);
     cr_expect_eq(n, 10, "%d steps", n);
@@ -86,7 +93,7 @@ Test(cli_train, a_resumed_log_has_every_step_once)
     for (int i = 0; i < n; i++) cr_expect_eq(step[i], 4 * i, "%lld", step[i]);
     cr_expect_eq(weft(TRAIN "--text text.txt --steps 2 --show-every 2 --log log --out b").code, 0);
     cr_expect_eq(steps_of("log", "step", step, 50), 1, "a new run starts a new log");
-    o = weft(TRAIN "--text text.txt --steps 22 --log /dev/null --out a --resume");
+    outcome o = weft(TRAIN "--text text.txt --steps 22 --log /dev/null --out a --resume");
     cr_expect_eq(o.code, 0, "code %d: %s", o.code, o.err);
 }
 

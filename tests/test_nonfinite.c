@@ -137,7 +137,7 @@ static void build(tower *k, bool is_plain, float factor)
     wf_node *y = wf_exp(wf_scale(wf_mul(x, w), factor));
     wf_pop(g);
     wf_node *loss = wf_output(wf_mean(wf_sqrt(wf_shift(y, 1)), WF_ALL, false), "loss");
-    wf_minimize(loss, &wf_adamw, NULL, NULL);
+    wf_minimize(loss, &wf_sgd, NULL, NULL);
     for (int i = 0; i < 6; i++) k->x[i] = (float)i;
     wf_compile_options how = {.plain = is_plain};
     cr_assert_eq(wf_compile(&k->t.p, g, k->t.store, k->t.rt, &how), WF_OK, "%s", wf_error());
