@@ -1,4 +1,5 @@
 /* What a pre-training run tells before and after its steps. */
+#include "models/checkpoint.h"
 #include "models/pretrain.h"
 
 #include <string.h>
