@@ -1,28 +1,18 @@
 /*
- * minimize(loss) -> gradient requests, clipping by norm, one optimizer step a parameter.
+ * minimize(loss) -> gradient requests, their mean over a window of runs, clipping, one optimizer
+ * step a parameter, and what wraps it.
  *
- * The requests are met by the pass "backward" that follows. Clipping: with N the Euclidean norm of
- * all gradients of a group together, each is multiplied by min(1, clip / (N + 1e-6)) (Pascanu et
- * al. 2013, in the form of PyTorch's clip_grad_norm_). Parameters without a group, and those of
- * groups without a clip_norm, are one such group.
+ * The requests are met by the pass "backward" that follows.
  *
  * With skip_nonfinite every assignment of the request becomes leaf <- where(all finite, new, old).
- * The condition looks at the loss and at the gradients before clipping, so all tensors of a step
- * are left as they were together, counters too (apply_if_finite of optax).
+ * The condition looks at the loss and at the run's gradients, before they are summed or clipped, so
+ * all tensors of a run are left as they were together, counters too (apply_if_finite of optax).
  */
 #include "autograd/autograd.h"
-
-#include "ops/ops.h"
 
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A parameter that is trained. */
-typedef struct trained {
-    wf_node *p, *dp;
-    const wf_param_group *group;
-} trained;
 
 static const wf_param_group no_group;
 
@@ -35,7 +25,7 @@ static bool fits(const wf_param_group *k, const wf_node *p)
 }
 
 /* Give each of x its group and drop those of frozen groups; returns how many are left. */
-static int find_groups(wf_node *request, int n, trained x[])
+static int find_groups(wf_node *request, int n, wf_trained x[])
 {
     const wf_minimize_options *o = &((const wf_minimize_attr *)request->attr)->options;
     for (int k = 0; k < o->n_groups; k++) {
@@ -48,7 +38,10 @@ static int find_groups(wf_node *request, int n, trained x[])
             x[i].group = &o->groups[k];
             is_used = true;
         }
-        if (!is_used) wf_fail(request, "no trained parameter fits group %d", k);
+        const char *pattern = o->groups[k].pattern;
+        if (!is_used)
+            wf_fail(request, "no trained parameter fits group %d%s%s", k, pattern ? ", " : "",
+                    pattern ? pattern : "");
     }
     int left = 0;
     for (int i = 0; i < n; i++)
@@ -64,7 +57,7 @@ const wf_hyper *wf_hyper_find(const wf_optimizer *o, const char *name)
 }
 
 /* The optimizer's numbers with the decay of this parameter. */
-static const void *hyper_of(wf_node *request, const trained *x)
+static const void *hyper_of(wf_node *request, const wf_trained *x)
 {
     const wf_minimize_attr *a = request->attr;
     const wf_hyper *h = wf_hyper_find(a->optimizer, "decay");
@@ -84,7 +77,7 @@ static const void *hyper_of(wf_node *request, const trained *x)
     return copy;
 }
 
-static wf_node *rate_of(wf_node *lr, const trained *x)
+static wf_node *rate_of(wf_node *lr, const wf_trained *x)
 {
     wf_role role = wf_param_role(x->p);
     float factor = x->group->rate > 0 ? x->group->rate : 1;
@@ -92,37 +85,16 @@ static wf_node *rate_of(wf_node *lr, const trained *x)
     return factor == 1 ? lr : wf_scale(lr, factor);
 }
 
-/* ---- clipping ---- */
-
-static bool is_clipped_by(const trained *x, const wf_param_group *group)
-{
-    return (x->group->clip_norm > 0 ? x->group : &no_group) == group;
-}
-
-/* Clip the gradients whose norm this group has. */
-static void clip(wf_graph *g, int n, trained x[], const wf_param_group *group, float most)
-{
-    wf_node *total = NULL;
-    for (int i = 0; i < n; i++) {
-        if (!is_clipped_by(&x[i], group)) continue;
-        wf_node *sum = wf_sum(wf_square(x[i].dp), WF_ALL, false);
-        total = total ? wf_add(total, sum) : sum;
-    }
-    if (!total) return;
-    wf_node *norm = wf_shift(wf_sqrt(total), 1e-6f);
-    wf_node *factor = wf_min(wf_constant(g, 1.0f), wf_div(wf_constant(g, most), norm));
-    for (int i = 0; i < n; i++)
-        if (is_clipped_by(&x[i], group)) x[i].dp = wf_mul(x[i].dp, factor);
-}
-
 /* ---- runs that are not finite ---- */
 
 /* 0 if loss and all gradients are finite, else NaN, as 0 x is. It becomes an output. */
-static wf_node *find_nonfinite(wf_graph *g, wf_node *loss, int n, const trained x[])
+static wf_node *find_nonfinite(const wf_update *u)
 {
     static const char name[] = "nonfinite";
-    wf_node *bad = wf_sum(wf_scale(loss, 0), WF_ALL, false);
-    for (int i = 0; i < n; i++) bad = wf_add(bad, wf_sum(wf_scale(x[i].dp, 0), WF_ALL, false));
+    wf_graph *g = u->g;
+    wf_node *bad = wf_sum(wf_scale(u->request->in[0], 0), WF_ALL, false);
+    for (int i = 0; i < u->n; i++)
+        bad = wf_add(bad, wf_sum(wf_scale(u->x[i].dp, 0), WF_ALL, false));
     for (int i = 0; i < g->n_outputs; i++) {
         if (strcmp(g->outputs[i].name, name) != 0) continue;
         g->outputs[i].node = wf_add(g->outputs[i].node, bad); /* of another request */
@@ -145,46 +117,81 @@ static void skip_where(wf_graph *g, int first, wf_node *bad)
 /* ---- the pass ---- */
 
 /* Where all of a row's gradient is 0, the old row; NaN is not 0. */
-static wf_node *lazy(const trained *x, wf_node *next)
+static wf_node *lazy(const wf_trained *x, wf_node *next)
 {
     wf_node *most = wf_max_over(wf_abs(x->dp), WF_AXES(-1), true);
     return wf_where(wf_equal(most, wf_constant(x->p->graph, 0)), x->p, next);
 }
 
-static void update_all(wf_graph *g, wf_node *request, int n, trained x[])
+static void update_one(const wf_update *u, const wf_wrapping *w, wf_trained *x, wf_node *own)
 {
-    const wf_minimize_attr *a = request->attr;
-    const wf_minimize_options *o = &a->options;
-    for (int i = 0; i < n; i++)
-        x[i].dp = wf_apply2(&wf_op_gradient, NULL, request->in[0], x[i].p); /* known to exist */
+    const wf_minimize_attr *a = u->request->attr;
+    wf_node *due = u->g->due, *lr = rate_of(u->request->in[1], x);
+    if (own) u->g->due = NULL; /* it knows of its windows, and has to see every run */
+    wf_node *next = a->optimizer->step(x->p, x->dp, lr, hyper_of(u->request, x));
+    if (x->group->lazy) next = lazy(x, next);
+    u->g->due = due;
+    next = wf_wrap(u, w, x, next);
+    if (own) u->g->due = NULL;
+    wf_assign(x->p, next);
+    u->g->due = due;
+}
+
+static void update_all(const wf_update *u)
+{
+    wf_graph *g = u->g;
+    const wf_minimize_attr *a = u->request->attr;
+    for (int i = 0; i < u->n; i++) /* known to exist */
+        u->x[i].dp = wf_apply2(&wf_op_gradient, NULL, u->request->in[0], u->x[i].p);
     int first = g->n_effects;
-    wf_node *bad = o->skip_nonfinite ? find_nonfinite(g, request->in[0], n, x) : NULL;
-    if (o->clip_norm > 0) clip(g, n, x, &no_group, o->clip_norm);
-    for (int k = 0; k < o->n_groups; k++)
-        if (o->groups[k].clip_norm > 0) clip(g, n, x, &o->groups[k], o->groups[k].clip_norm);
+    wf_node *bad = u->o->skip_nonfinite ? find_nonfinite(u) : NULL;
+    wf_node *due = wf_accumulate(u), *own = wf_own_window(a) > 1 ? due : NULL;
+    wf_clip(u);
+    g->due = due;
+    wf_wrapping w = wf_wrapping_make(u);
     g->optimizer = a->optimizer->name;
-    for (int i = 0; i < n; i++) {
-        wf_node *p = x[i].p;
-        g->scope = wf_arena_text(&g->arena, "update/%s", p->name);
+    for (int i = 0; i < u->n; i++) {
+        g->scope = wf_arena_text(&g->arena, "update/%s", u->x[i].p->name);
         if (!g->scope) g->scope = "";
-        wf_node *lr = rate_of(request->in[1], &x[i]);
-        wf_node *next = a->optimizer->step(p, x[i].dp, lr, hyper_of(request, &x[i]));
-        wf_assign(p, x[i].group->lazy ? lazy(&x[i], next) : next);
+        update_one(u, &w, &u->x[i], own);
     }
     g->optimizer = NULL;
+    g->due = NULL;
     if (bad) skip_where(g, first, bad);
     g->scope = "";
 }
 
 /* Parameters that gradients of loss flow to. */
-static int find_trained(wf_node **order, int n, trained *x, char *reach, const wf_node *loss)
+static int reached(wf_node **order, int n, wf_trained *x, char *reach, const wf_node *loss)
 {
     int found = 0;
     wf_mark_flow(n, order, loss, reach);
     for (int i = n - 1; i >= 0; i--)
         if (reach[order[i]->id] && order[i]->op == &wf_op_param)
-            x[found++] = (trained){.p = order[i], .group = &no_group};
+            x[found++] = (wf_trained){.p = order[i], .group = &no_group};
     return found;
+}
+
+bool wf_find_trained(wf_graph *g, wf_node *request, wf_update *u)
+{
+    int n;
+    wf_node **order = wf_walk(g, &n);
+    char *reach = calloc((size_t)g->n_nodes + 1, 1);
+    *u = (wf_update){.g = g, .request = request, .x = malloc(((size_t)n + 1) * sizeof *u->x)};
+    u->o = &((const wf_minimize_attr *)request->attr)->options;
+    if (order && reach && u->x) {
+        u->n = reached(order, n, u->x, reach, request->in[0]);
+        if (u->n == 0) wf_fail(request, "the loss depends on no parameter");
+        u->n = find_groups(request, u->n, u->x);
+    } else {
+        wf_graph_fail(g, WF_ENOMEM, "out of memory while making updates");
+    }
+    free(order);
+    free(reach);
+    if (g->status == WF_OK) return true;
+    free(u->x);
+    u->x = NULL;
+    return false;
 }
 
 static bool run_update(wf_graph *g)
@@ -192,23 +199,11 @@ static bool run_update(wf_graph *g)
     wf_node *request = NULL;
     for (int i = 0; i < g->n_effects && !request; i++)
         if (g->effects[i]->op == &wf_op_minimize) request = g->effects[i];
-    if (!request) return false;
-    int n;
-    wf_node **order = wf_walk(g, &n);
-    trained *x = malloc(((size_t)n + 1) * sizeof *x);
-    char *reach = calloc((size_t)g->n_nodes + 1, 1);
-    if (order && x && reach) {
-        int found = find_trained(order, n, x, reach, request->in[0]);
-        if (found == 0) wf_fail(request, "the loss depends on no parameter");
-        found = find_groups(request, found, x);
-        wf_remove_effect(request);
-        update_all(g, request, found, x);
-    } else {
-        wf_graph_fail(g, WF_ENOMEM, "out of memory while making updates");
-    }
-    free(order);
-    free(x);
-    free(reach);
+    wf_update u;
+    if (!request || !wf_find_trained(g, request, &u)) return false;
+    wf_remove_effect(request);
+    update_all(&u);
+    free(u.x);
     return true;
 }
 

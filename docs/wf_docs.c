@@ -88,8 +88,9 @@ static void print_optimizers(void)
 
 static void print_passes(void)
 {
-    printf("\n# Passes\n\nIn the order in which they run; the first one only if a program is "
-           "compiled `forward_only`.\n\n| pass | rewrites |\n|---|---|\n");
+    printf("\n# Passes\n\nIn the order in which they run; the first two only if a program is "
+           "compiled `forward_only`,\n`averages` if it asks for them too.\n\n| pass | rewrites "
+           "|\n|---|---|\n");
     for (const wf_pass *const *const *part = wf_pipeline; *part; part++)
         for (const wf_pass *const *pass = *part; *pass; pass++) {
             printf("| `%s` | ", (*pass)->name);

@@ -172,9 +172,14 @@ void wf_arg_text(const wf_arg *a, const void *values, char *text, size_t size)
     case WF_ARG_CHOICE:
         choice_text(a->value, *(const int *)f, text, size);
         break;
-    case WF_ARG_LIST:
-        snprintf(text, size, "%d", ((const wf_arg_list *)f)->n);
+    case WF_ARG_LIST: {
+        const wf_arg_list *list = f;
+        size_t n = 0;
+        *text = 0;
+        for (int i = 0; i < list->n && n < size; i++)
+            n += (size_t)snprintf(text + n, size - n, "%s%s", i ? " " : "", list->item[i]);
         break;
+    }
     }
 }
 

@@ -63,7 +63,8 @@ int wf_args_parse(const wf_command *c, int argc, char **argv, void *options);
 /* Fill options with the defaults alone. False after one line on stderr. */
 bool wf_args_defaults(const wf_command *c, void *options);
 
-/* The value of an option in its struct as text, equal for equal values; "nan", "": not given. */
+/* The value of an option in its struct as text, equal for equal values; "nan", "": not given.
+ * Blanks part the items of a list, and setting that text makes one item of it. */
 void wf_arg_text(const wf_arg *a, const void *values, char *text, size_t size);
 /* Set one option from text; false after one line on stderr. "from" is what the line starts with. */
 bool wf_arg_set(const wf_arg *a, const char *from, const char *text, void *values);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_ROOM = 80, VALUE_ROOM = 1024 };
+enum { KEY_ROOM = 80, VALUE_ROOM = 4096 };
 
 typedef wf_status visit(void *context, const wf_arg *a, const char *value);
 
@@ -199,20 +199,47 @@ bool wf_store_is_finite(const wf_store *s)
     return true;
 }
 
+/* The average of a weight, if the store has one that an update has been made for. */
+static const void *average_of(const wf_store *s, const char *weight)
+{
+    char name[256];
+    snprintf(name, sizeof name, "opt/ema/%s/average", weight);
+    return wf_store_data(s, name, NULL, NULL);
+}
+
+static bool has_averages(const wf_store *s)
+{
+    for (int i = 0; i < wf_store_count(s); i++) {
+        const char *name = wf_store_name(s, i), *end = strrchr(name, '/');
+        if (strncmp(name, "opt/ema/", 8) != 0 || strcmp(end, "/share") != 0) continue;
+        return *(const float *)wf_store_data(s, name, NULL, NULL) > 0; /* there was an update */
+    }
+    return false;
+}
+
+wf_status wf_weights_copy(wf_store *to, const wf_store *from, bool averages)
+{
+    wf_status status = WF_OK;
+    averages = averages && has_averages(from);
+    for (int i = 0; i < wf_store_count(from) && status == WF_OK; i++) {
+        const char *name = wf_store_name(from, i);
+        if (!wf_is_weight(name)) continue;
+        wf_dtype dtype;
+        wf_shape shape;
+        const void *data = wf_store_data(from, name, &dtype, &shape);
+        const void *average = averages ? average_of(from, name) : NULL;
+        status = wf_store_put(to, name, dtype, shape, average ? average : data);
+    }
+    return status;
+}
+
 wf_status wf_weights_save(const wf_store *s, const wf_command *c, const void *options,
-                          const char *path)
+                          bool averages, const char *path)
 {
     wf_store *weights = wf_store_new(0);
     if (!weights) return WF_ENOMEM;
     wf_status status = wf_config_save(c, options, weights);
-    for (int i = 0; i < wf_store_count(s) && status == WF_OK; i++) {
-        const char *name = wf_store_name(s, i);
-        if (!wf_is_weight(name)) continue;
-        wf_dtype dtype;
-        wf_shape shape;
-        const void *data = wf_store_data(s, name, &dtype, &shape);
-        status = wf_store_put(weights, name, dtype, shape, data);
-    }
+    if (status == WF_OK) status = wf_weights_copy(weights, s, averages);
     if (status == WF_OK) status = wf_store_save(weights, path, NULL);
     wf_store_free(weights);
     return status;

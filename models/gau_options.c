@@ -49,8 +49,27 @@ static const wf_arg train_args[] = {
      "Weight decay (default: tiger, adamw and lamb 0.01, others 0)"},
     {"hyper", WF_ARG_TEXT, AT(hyper), NULL, "LIST", 0, 0, 0, true,
      "More numbers of the optimizer, such as amsgrad=yes,eps=1e-6 or accumulate=4"},
-    {"clip", WF_ARG_REAL, AT(clip), "0", "X", 0, 0, 0, true,
-     "Scale gradients down to this global norm; 0: never"},
+    {"clip", WF_ARG_TEXT, AT(clip), "0", "LIST", 0, 0, 0, true,
+     "Scale gradients down to this norm of all together (0: never); or several of norm=X, value=X "
+     "(elements to -X..X), tensor=X (each tensor's norm), adaptive=X (norm of a unit to X times "
+     "that of its weights)"},
+    {"accumulate", WF_ARG_INT, AT(accumulate), "1", "K", 1, 1 << 24, 0, true,
+     "Batches of a step, whose mean gradient, a label as much as any other, makes its update; "
+     "takes a sum for every parameter (tiger alone can do without: --hyper accumulate=K)"},
+    {"group", WF_ARG_LIST, AT(group), NULL, "PATTERN:LIST", 0, 0, 0, true,
+     "Parameters of such names (*/bias) or of such a role (role:kernel, embedding, bias, scale, "
+     "custom) are trained otherwise: rate=X (times the rate), decay=X, clip=none, clip=value=X and "
+     "such, frozen, lazy; may be repeated"},
+    {"lookahead", WF_ARG_TEXT, AT(lookahead), NULL, "K:ALPHA", 0, 0, 0, true,
+     "After every K steps go back to where they began, and from there the part ALPHA of the way, "
+     "such as 5:0.5"},
+    {"ema", WF_ARG_REAL, AT(ema), "0", "X", 0, 1, WF_ARG_BELOW, true,
+     "Keep the average of the weights over steps, X of the old one and 1-X of the weights; "
+     "evaluation and model.safetensors are of the average; 0: none"},
+    {"ema-form", WF_ARG_CHOICE, AT(ema_form), "debiased", "debiased|start", 0, 0, 0, true,
+     "The average begins with the first step, or with the weights before it"},
+    {"ema-warmup", WF_ARG_FLAG, AT(ema_warmup), NULL, NULL, 0, 0, 0, true,
+     "In step t the average keeps at most (1+t)/(10+t) of the old one"},
     {"memory", WF_ARG_BYTES, AT(memory), "0", "BYTES", 0, 0, 0, false,
      "Most memory for weights, optimizer and values, such as 2GiB or 500MiB; met by computing "
      "values again, with the same results; 0: no limit"},
@@ -137,6 +156,57 @@ void wf_train_options_fill(wf_train_options *o)
     }
 }
 
+static bool lookahead_parse(wf_minimize_options *m, const char *command, const char *text)
+{
+    int every = 0, end = 0;
+    float alpha = 0;
+    if (sscanf(text, "%d:%f%n", &every, &alpha, &end) < 2 || text[end] || every < 1 ||
+        every > 1 << 24 || !(alpha > 0 && alpha <= 1))
+        return wf_complain(command,
+                           "--lookahead: expected steps and a part of 1, such as 5:0.5, "
+                           "got '%s'",
+                           text);
+    m->lookahead = every;
+    m->lookahead_alpha = alpha;
+    return true;
+}
+
+/* Does any gradient get clipped? */
+static bool clips(const wf_minimize_options *m)
+{
+    float sum = m->clip_norm + m->clip_value + m->clip_tensor + m->clip_adaptive;
+    for (int i = 0; i < m->n_groups; i++) {
+        const wf_param_group *k = &m->groups[i];
+        sum += k->clip_norm + k->clip_value + k->clip_tensor + k->clip_adaptive;
+    }
+    return sum > 0;
+}
+
+static bool make_minimize(wf_training *t, const char *command, const wf_train_options *o)
+{
+    wf_minimize_options *m = &t->minimize;
+    *m = (wf_minimize_options){.accumulate = (int)o->accumulate,
+                               .ema = (float)o->ema,
+                               .ema_form = (wf_ema_form)o->ema_form,
+                               .ema_warmup = o->ema_warmup,
+                               .groups = t->groups,
+                               .n_groups = o->group.n};
+    if (o->group.n > WF_GROUPS)
+        return wf_complain(command, "--group: expected at most %d", (int)WF_GROUPS);
+    for (int i = 0; i < o->group.n; i++)
+        if (!wf_group_parse(&t->groups[i], t->patterns[i], command, o->group.item[i])) return false;
+    if (!wf_clip_parse(m, command, o->clip)) return false;
+    if (o->lookahead && !lookahead_parse(m, command, o->lookahead)) return false;
+    if (o->ema == 0 && (o->ema_form || o->ema_warmup))
+        return wf_complain(command, "--ema-%s: needs --ema", o->ema_form ? "form" : "warmup");
+    if (t->optimizer != &wf_tiger || t->hyper.tiger.accumulate <= 1) return true;
+    if (o->accumulate > 1)
+        return wf_complain(command, "--accumulate: not together with --hyper accumulate");
+    return !clips(m) ||
+           wf_complain(command, "--clip: not together with --hyper accumulate: it would act on the "
+                                "gradient of each run, not on their mean (--accumulate keeps one)");
+}
+
 bool wf_training_make(wf_training *t, const char *command, wf_train_options *o)
 {
     static const char *const options[NUMBERS] = {"beta", "beta1", "beta2", "decay"};
@@ -148,8 +218,7 @@ bool wf_training_make(wf_training *t, const char *command, wf_train_options *o)
             return wf_complain(command, "--%s: %s has none (see weft optimizers)", options[i],
                                optimizer->name);
     wf_train_options_fill(o);
-    *t = (wf_training){
-        .optimizer = optimizer, .minimize = {.clip_norm = (float)o->clip}, .lr = o->lr};
+    *t = (wf_training){.optimizer = optimizer, .lr = o->lr};
     t->products = (wf_products)o->products;
     memcpy(&t->hyper, optimizer->defaults, optimizer->hyper_size);
     for (int i = 0; i < NUMBERS; i++) {
@@ -157,8 +226,5 @@ bool wf_training_make(wf_training *t, const char *command, wf_train_options *o)
         if (h) *field(h, &t->hyper) = (float)*n[i].value;
     }
     if (o->hyper && !wf_hyper_set(optimizer, &t->hyper, command, o->hyper)) return false;
-    if (optimizer == &wf_tiger && t->hyper.tiger.accumulate > 1 && o->clip > 0)
-        return wf_complain(command, "--clip: not together with accumulate: it would act on the "
-                                    "gradient of each run, not on their mean");
-    return true;
+    return make_minimize(t, command, o);
 }

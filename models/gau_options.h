@@ -4,6 +4,7 @@
 
 #include "models/args.h"
 #include "models/gau.h"
+#include "models/groups.h"
 
 typedef struct wf_gau_options {
     int64_t layers, width, expand, key;
@@ -20,9 +21,15 @@ bool wf_gau_config_make(wf_gau_config *c, const char *command, const wf_gau_opti
 
 typedef struct wf_train_options {
     int optimizer, products;
-    double lr, beta, beta1, beta2, decay, clip; /* NAN: the optimizer's default */
-    const char *hyper;                          /* more of them, "name=value,..." */
-    int64_t memory;                             /* bytes; 0: no limit */
+    double lr, beta, beta1, beta2, decay; /* NAN: the optimizer's default */
+    const char *hyper;                    /* more of them, "name=value,..." */
+    const char *clip, *lookahead;
+    wf_arg_list group;
+    int64_t accumulate;
+    double ema;
+    int ema_form;
+    bool ema_warmup;
+    int64_t memory; /* bytes; 0: no limit */
 } wf_train_options;
 
 wf_arg_group wf_train_arg_group(size_t base);
@@ -41,7 +48,9 @@ typedef struct wf_training {
         wf_nadam_hyper nadam;
         wf_radam_hyper radam;
     } hyper;
-    wf_minimize_options minimize;
+    wf_minimize_options minimize; /* with groups of this struct: it must stay where it is */
+    wf_param_group groups[WF_GROUPS];
+    char patterns[WF_GROUPS][WF_PATTERN];
     double lr;
     wf_products products; /* for wf_compile */
 } wf_training;

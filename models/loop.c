@@ -121,27 +121,42 @@ static void watch_spikes(wf_loop *l, const wf_batch *b, double loss)
     tell_of_batch(l, b, "spike", text, members);
 }
 
+/* One batch of a step; what it brought is added to *now, the loss as a sum by weight. */
+static bool run(wf_loop *l, wf_batch *b, wf_progress_step *now, bool *is_skipped)
+{
+    const wf_task *t = l->task;
+    if (!t->next(t->driver, b)) return false;
+    if (t->accumulate > 1 && wf_set(t->train, "items", (float)b->weight) != WF_OK) return fail(l);
+    if (wf_run(t->train) != WF_OK) return fail(l);
+    double loss = (double)wf_scalar(t->train, "loss");
+    *is_skipped = l->o->nonfinite != WF_STEP_OFF && isnan(wf_scalar(t->train, "nonfinite"));
+    if (*is_skipped) return skip(l, b, loss);
+    l->skipped_in_row = 0;
+    if (!isfinite(loss)) return complain_of_loss(l, loss);
+    now->tokens += b->items;
+    now->loss += loss * (t->accumulate > 1 ? b->weight : 1);
+    now->hits += (double)wf_scalar(t->train, "hits");
+    now->labels += b->weight;
+    return true;
+}
+
+/* Among several batches, another one takes the place of one that is skipped. */
 static bool step(wf_loop *l)
 {
     const wf_task *t = l->task;
     wf_batch b = {0};
-    wf_progress_step mean;
-    double rate = t->rate(t->driver, l->step);
-    if (!t->next(t->driver, &b)) return false;
-    if (wf_set(t->train, "lr", (float)rate) != WF_OK || wf_run(t->train) != WF_OK) return fail(l);
-    l->step++;
-    double loss = (double)wf_scalar(t->train, "loss");
-    if (l->o->nonfinite != WF_STEP_OFF && isnan(wf_scalar(t->train, "nonfinite")))
-        return skip(l, &b, loss);
-    l->skipped_in_row = 0;
-    if (!isfinite(loss)) return complain_of_loss(l, loss);
-    wf_curve_add(&l->losses, (double)l->step, loss);
-    watch_spikes(l, &b, loss);
-    wf_progress_step now = {.step = l->step,
-                            .tokens = b.items,
-                            .loss = loss,
-                            .hits = (double)wf_scalar(t->train, "hits"),
-                            .labels = b.weight};
+    wf_progress_step mean, now = {.step = ++l->step};
+    double rate = t->rate(t->driver, l->step - 1);
+    if (wf_set(t->train, "lr", (float)rate) != WF_OK) return fail(l);
+    for (int done = 0; done < t->accumulate;) {
+        bool is_skipped;
+        if (!run(l, &b, &now, &is_skipped)) return false;
+        if (is_skipped && t->accumulate == 1) return true;
+        done += !is_skipped;
+    }
+    if (t->accumulate > 1 && now.labels > 0) now.loss /= now.labels;
+    wf_curve_add(&l->losses, (double)l->step, now.loss);
+    watch_spikes(l, &b, now.loss);
     if (wf_progress_add(&l->progress, &now, &mean)) wf_loop_tell_step(l, &mean, rate, b.epoch);
     return true;
 }

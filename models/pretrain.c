@@ -19,9 +19,14 @@ bool wf_pretrain_fail(const wf_pretrain *p)
 /* ---- before the first step ---- */
 
 /* All that is written, the checkpoint first; the vocabulary is a copy of --vocab. */
-static const char *const outputs[] = {
-    "checkpoint.safetensors", "model.safetensors", "config.json", "loss.png",
-    "best.safetensors",       "vocab.txt",         NULL};
+static const char *const outputs[] = {"checkpoint.safetensors",
+                                      "model.safetensors",
+                                      "config.json",
+                                      "loss.png",
+                                      "best.safetensors",
+                                      "vocab.txt",
+                                      "model_last.safetensors",
+                                      NULL};
 enum { CHECKPOINT, MODEL, CONFIG, PLOT, BEST };
 
 /* Nothing is replaced that was not asked for; one line says how to go on. */
@@ -96,7 +101,8 @@ static bool find_besides(const wf_pretrain *p, const wf_graph *g, wf_compile_opt
 
 static bool compile(wf_pretrain *p)
 {
-    wf_compile_options train = {.explain = p->o->explain}, evaluate = {.forward_only = true};
+    wf_compile_options train = {.explain = p->o->explain};
+    wf_compile_options evaluate = {.forward_only = true, .averages = p->training.minimize.ema > 0};
     wf_graph *g = wf_pretrain_declare(p);
     train.memory_limit = (size_t)p->o->training.memory;
     bool ok = (!train.memory_limit || find_besides(p, g, evaluate, &train.memory_besides)) &&
@@ -158,6 +164,7 @@ static bool train(wf_pretrain *p)
     if (!p->o->resume) unlinkat(p->lock, outputs[BEST], 0); /* it was another run's */
     wf_stop_on_signals();
     p->task.train = p->train;
+    p->task.accumulate = p->training.minimize.accumulate;
     wf_pretrain_begin(p);
     if (!wf_loop_run(&p->loop) || !wf_pretrain_end(p) || !end_log(p) || !explain(p)) return false;
     return wf_runtime_save_trace(p->rt) == WF_OK || wf_pretrain_fail(p);

@@ -59,10 +59,12 @@ void wf_pretrain_begin(const wf_pretrain *p)
            grouped(c->held_out.tokens, b));
     printf("model   layers %lld, width %lld, vocabulary %s: %s parameters\n", (long long)m->layers,
            (long long)m->width, grouped(m->vocab, a), grouped(wf_gau_parameters(m), b));
-    printf("steps   of up to %lld tokens, %s at %g, %d thread%s with %s%s\n",
-           (long long)p->o->batch, p->training.optimizer->name, p->training.lr,
-           wf_runtime_threads(p->rt), wf_runtime_threads(p->rt) == 1 ? "" : "s",
-           wf_runtime_isa(p->rt),
+    printf("steps   of ");
+    if (p->o->training.accumulate > 1)
+        printf("%lld batches of ", (long long)p->o->training.accumulate);
+    printf("up to %lld tokens, %s at %g, %d thread%s with %s%s\n", (long long)p->o->batch,
+           p->training.optimizer->name, p->training.lr, wf_runtime_threads(p->rt),
+           wf_runtime_threads(p->rt) == 1 ? "" : "s", wf_runtime_isa(p->rt),
            p->training.products == WF_PRODUCTS_BF16 ? ", products in bf16" : "");
     if (p->loop.step > 0) printf("goes on after step %lld\n", (long long)p->loop.step);
     printf("\n");
@@ -80,6 +82,32 @@ static double mib(size_t bytes)
     return (double)bytes / (1 << 20);
 }
 
+/* Bytes of the store's tensors whose names begin so. */
+static size_t bytes_of(const wf_store *s, const char *prefix)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < wf_store_count(s); i++) {
+        wf_dtype dtype;
+        wf_shape shape;
+        if (strncmp(wf_store_name(s, i), prefix, strlen(prefix)) != 0) continue;
+        wf_store_data(s, wf_store_name(s, i), &dtype, &shape);
+        bytes += (size_t)wf_elements(&shape) * wf_dtype_bytes(dtype);
+    }
+    return bytes;
+}
+
+/* What wraps the optimizer keeps a tensor for every parameter too. */
+static void print_wrappers(const wf_store *s)
+{
+    static const char *const of[][2] = {{"opt/accumulate/", "sums of gradients"},
+                                        {"opt/lookahead/", "weights to go back to"},
+                                        {"opt/ema/", "averages of weights"}};
+    for (int i = 0; i < 3; i++) {
+        size_t bytes = bytes_of(s, of[i][0]);
+        if (bytes) printf("          of these %.1f MiB %s\n", mib(bytes), of[i][1]);
+    }
+}
+
 static void print_compiler(const wf_pretrain *p)
 {
     wf_program_stats s = wf_program_get_stats(p->train);
@@ -94,10 +122,11 @@ static void print_compiler(const wf_pretrain *p)
            "a step\n"
            "  memory  %.1f MiB for all values of a step, %.1f MiB if each had its own\n"
            "%s"
-           "  weights %.1f MiB with the state of the optimizer\n"
-           "  time    %.0f ms to compile\n\n",
+           "  weights %.1f MiB with the state of the optimizer\n",
            s.nodes_declared, s.nodes_before, s.nodes_after, s.kernels, mib(s.plan_bytes),
-           mib(s.plan_bytes_naive), again, mib(s.store_bytes), 1000 * s.compile_seconds);
+           mib(s.plan_bytes_naive), again, mib(s.store_bytes));
+    print_wrappers(p->store);
+    printf("  time    %.0f ms to compile\n\n", 1000 * s.compile_seconds);
     wf_loop_log(&p->loop, "compiler",
                 "\"nodes_declared\": %d, \"nodes_before\": %d, \"nodes_after\": %d, "
                 "\"kernels\": %d, \"plan_bytes\": %zu, \"plan_bytes_naive\": %zu, "
@@ -127,22 +156,35 @@ static void print_samples(const wf_pretrain *p)
     printf("\n");
 }
 
+/* By the weights that model.safetensors has. */
+static bool guess_after(wf_pretrain *p)
+{
+    wf_store *s = wf_store_new(0);
+    bool ok =
+        s && wf_weights_copy(s, p->store, p->training.minimize.ema > 0) == WF_OK &&
+        wf_samples_guess(&p->samples, p->samples.after, &p->config, p->vocab, s, p->rt) == WF_OK;
+    wf_store_free(s);
+    return ok;
+}
+
 bool wf_pretrain_end(wf_pretrain *p)
 {
-    if (wf_samples_guess(&p->samples, p->samples.after, &p->config, p->vocab, p->store, p->rt) !=
-        WF_OK)
-        return wf_pretrain_fail(p);
+    if (!guess_after(p)) return wf_pretrain_fail(p);
     printf("\n");
     print_compiler(p);
     print_samples(p);
     if (p->data.dropped > 0)
         printf("%lld masked tokens found no room in their batches and were left as they are.\n",
                (long long)p->data.dropped);
-    printf("Saved in %s after step %lld: model.safetensors, vocab.txt, config.json, loss.png, "
+    printf("Saved in %s after step %lld: model.safetensors%s, vocab.txt, config.json, loss.png, "
            "checkpoint.safetensors\n"
            "  to go on     the same command with --resume%s%s\n"
            "  to try it    weft gau fill --model %s \"...[MASK]...\"\n",
-           p->o->out, (long long)p->loop.step, p->o->overwrite ? " instead of --overwrite" : "",
+           p->o->out, (long long)p->loop.step,
+           p->training.minimize.ema > 0
+               ? " (the averages of weights), model_last.safetensors (the weights)"
+               : "",
+           p->o->overwrite ? " instead of --overwrite" : "",
            p->loop.step >= p->o->loop.steps ? " and more --steps" : "", p->o->out);
     return true;
 }

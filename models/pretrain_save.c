@@ -145,13 +145,14 @@ static wf_status note_progress(wf_pretrain *p)
 /* What is read from the checkpoint, for people and other programs. */
 static bool save_beside(wf_pretrain *p)
 {
-    static const char *const names[] = {"model.safetensors", "config.json", "vocab.txt",
-                                        "loss.png"};
-    bool ok = true;
-    for (int i = 0; i < 4 && ok; i++) {
+    static const char *const names[] = {"model.safetensors", "config.json", "vocab.txt", "loss.png",
+                                        "model_last.safetensors"};
+    bool ok = true, averages = p->training.minimize.ema > 0;
+    for (int i = 0; i < 4 + averages && ok; i++) {
         char *path = wf_path_join(p->o->out, names[i]);
         if (!path) return wf_complain(p->command.name, "out of memory");
-        if (i == 0) ok = wf_weights_save(p->store, &p->command, p->o, path) == WF_OK;
+        if (i == 0 || i == 4)
+            ok = wf_weights_save(p->store, &p->command, p->o, i == 0, path) == WF_OK;
         if (i == 2) ok = wf_vocab_save(p->vocab, path) == WF_OK;
         if (i == 3) ok = wf_loop_plot(&p->loop, path) == WF_OK;
         if (!ok) wf_pretrain_fail(p);
@@ -176,7 +177,7 @@ bool wf_pretrain_save_best(void *driver)
     const wf_pretrain *p = driver;
     char *path = wf_path_join(p->o->out, "best.safetensors");
     if (!path) return wf_complain(p->command.name, "out of memory");
-    wf_status s = wf_weights_save(p->store, &p->command, p->o, path);
+    wf_status s = wf_weights_save(p->store, &p->command, p->o, true, path);
     free(path);
     return s == WF_OK || wf_pretrain_fail(p);
 }

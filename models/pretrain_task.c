@@ -7,7 +7,9 @@ wf_graph *wf_pretrain_declare(const wf_pretrain *p)
 {
     wf_graph *g = wf_graph_new();
     wf_node *loss = wf_gau_mlm(g, &p->config);
-    wf_minimize(loss, p->training.optimizer, &p->training.hyper, &p->training.minimize);
+    wf_minimize_options o = p->training.minimize;
+    if (o.accumulate > 1) o.items = wf_input(g, "items", WF_F32, WF_SCALAR);
+    wf_minimize(loss, p->training.optimizer, &p->training.hyper, &o);
     return g;
 }
 
@@ -72,6 +74,8 @@ static wf_status check(void *driver)
     wf_status s =
         wf_pretrain_compile(p, &program, g, &p->data, (wf_compile_options){.plain = true});
     if (s == WF_OK) s = wf_set(program, "lr", (float)rate(p, p->loop.step - 1));
+    if (s == WF_OK && p->training.minimize.accumulate > 1)
+        s = wf_set(program, "items", (float)p->data.n_labels);
     if (s == WF_OK) s = wf_program_check(program);
     wf_program_free(program);
     wf_graph_free(g);

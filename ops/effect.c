@@ -40,6 +40,8 @@ static void assign_run(const wf_call *c, int64_t lo, int64_t hi)
 void wf_assign(wf_node *leaf, wf_node *value)
 {
     wf_graph *g = wf_graph_of(leaf);
+    wf_shape is = wf_shape_of(value), was = wf_shape_of(leaf);
+    if (g->due && wf_shape_equal(&is, &was)) value = wf_where(g->due, value, leaf);
     wf_node *y = wf_apply2(&wf_op_assign, NULL, leaf, value);
     for (int i = 0; i < g->n_effects && !wf_is_poison(y); i++)
         if (g->effects[i] != y && g->effects[i]->op == &wf_op_assign &&
@@ -131,22 +133,60 @@ const wf_op wf_op_gradient = {
     .grad = gradient_grad,
 };
 
-/* ---- minimize: loss, lr ---- */
+/* ---- minimize: loss, lr, and if they are given items ---- */
+
+int wf_own_window(const wf_minimize_attr *a)
+{
+    int runs = 1;
+    const wf_hyper *h = wf_hyper_find(a->optimizer, "accumulate");
+    if (h) memcpy(&runs, (const char *)a->hyper + h->offset, sizeof runs);
+    return runs > 1 ? runs : 1;
+}
+
+static bool check_groups(wf_node *y, const wf_minimize_options *o, bool *clips)
+{
+    for (int k = 0; k < o->n_groups; k++) {
+        const wf_param_group *m = &o->groups[k];
+        if (!(m->rate >= 0 && m->decay >= 0 && m->clip_norm >= 0 && m->clip_value >= 0 &&
+              m->clip_tensor >= 0 && m->clip_adaptive >= 0))
+            return wf_fail(y, "group %d: rate, decay and clipping must not be negative", k);
+        if (m->clip_norm + m->clip_value + m->clip_tensor + m->clip_adaptive > 0) {
+            if (m->no_clip) return wf_fail(y, "group %d: clipping contradicts no_clip", k);
+            *clips = true;
+        }
+    }
+    return true;
+}
+
+static bool check_options(wf_node *y, const wf_minimize_attr *a)
+{
+    const wf_minimize_options *o = &a->options;
+    if (!(o->clip_norm >= 0 && o->clip_value >= 0 && o->clip_tensor >= 0 && o->clip_adaptive >= 0))
+        return wf_fail(y, "clip_norm, _value, _tensor and _adaptive must not be negative");
+    bool clips = o->clip_norm + o->clip_value + o->clip_tensor + o->clip_adaptive > 0;
+    if (!check_groups(y, o, &clips)) return false;
+    const int most = 1 << 24; /* counts are floats */
+    if (o->accumulate < 0 || o->accumulate > most || o->lookahead < 0 || o->lookahead > most)
+        return wf_fail(y, "accumulate and lookahead must lie in 0..%d", most);
+    if (!(o->lookahead_alpha >= 0 && o->lookahead_alpha <= 1))
+        return wf_fail(y, "lookahead_alpha must lie in [0, 1]");
+    if (!(o->ema >= 0 && o->ema < 1)) return wf_fail(y, "ema must lie in [0, 1)");
+    if (wf_own_window(a) > 1 && (clips || o->accumulate > 1 || y->n_in > 2))
+        return wf_fail(y, "%s accumulates by itself, where no mean gradient is that could be %s",
+                       a->optimizer->name, clips ? "clipped" : "accumulated or weighted");
+    return true;
+}
 
 static bool minimize_infer(wf_node *y)
 {
+    static const char *const what[] = {"loss", "learning rate", "number of items"};
     const wf_minimize_attr *a = y->attr;
     const char *bad = a->optimizer->check ? a->optimizer->check(a->hyper) : NULL;
     if (bad) return wf_fail(y, "%s: %s", a->optimizer->name, bad);
-    if (!(a->options.clip_norm >= 0)) return wf_fail(y, "clip_norm must not be negative");
-    for (int k = 0; k < a->options.n_groups; k++) {
-        const wf_param_group *group = &a->options.groups[k];
-        if (!(group->rate >= 0 && group->decay >= 0 && group->clip_norm >= 0))
-            return wf_fail(y, "group %d: rate, decay and clip_norm must not be negative", k);
-    }
-    for (int i = 0; i < 2; i++)
+    if (!check_options(y, a)) return false;
+    for (int i = 0; i < y->n_in; i++)
         if (y->in[i]->dtype != WF_F32 || wf_elements(&y->in[i]->shape) != 1)
-            return wf_fail(y, "the %s must be one float32 value", i ? "learning rate" : "loss");
+            return wf_fail(y, "the %s must be one float32 value", what[i]);
     y->dtype = WF_F32;
     y->shape = WF_SCALAR;
     return true;
@@ -202,15 +242,17 @@ void wf_minimize(wf_node *loss, const wf_optimizer *optimizer, const void *hyper
     const char *name = a.options.lr_name ? a.options.lr_name : "lr";
     wf_node *lr = wf_graph_find(g, name);
     if (!lr) lr = wf_input(g, name, WF_F32, WF_SCALAR);
+    wf_node *in[] = {loss, lr, a.options.items};
     a.options.lr_name = NULL;
-    wf_node *y = wf_apply2(&wf_op_minimize, &a, loss, lr);
+    a.options.items = NULL; /* a node: inputs are what copies of the graph follow */
+    wf_node *y = wf_apply(&wf_op_minimize, &a, in[2] ? 3 : 2, in);
     if (!wf_is_poison(y)) train_once(y);
 }
 
 const wf_op wf_op_minimize = {
     .name = "minimize",
     .doc = "train all parameters that loss depends on",
-    .arity = 2,
+    .arity = -1,
     .traits = WF_REQUEST | WF_EFFECT,
     .attr_size = sizeof(wf_minimize_attr),
     .infer = minimize_infer,

@@ -101,6 +101,9 @@ typedef struct wf_minimize_attr {
     wf_minimize_options options;
 } wf_minimize_attr;
 
+/* Runs that the optimizer itself (by its number "accumulate") makes one step of; 1: every run. */
+int wf_own_window(const wf_minimize_attr *a);
+
 /* Rows of the last axis: x is treated as [wf_rows(x), last]. */
 static inline int64_t wf_last(const wf_shape *s)
 {

@@ -6,6 +6,7 @@
 
 typedef struct wf_pass_options {
     bool forward_only;
+    bool averages;        /* forward_only: parameters are read from their averages */
     bool rounds_products; /* to bf16 */
     const char *dump;    /* a pass's name, "before" or "after": the graph goes to stderr; or NULL */
     const char *without; /* "-fuse_gau,-cse": these passes are left out; or NULL */

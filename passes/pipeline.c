@@ -12,6 +12,9 @@
 /* A program that only evaluates drops what training needs. */
 static const wf_pass *const inference[] = {&wf_pass_inference, NULL};
 
+/* Before that, it may put the averages of parameters in their place. */
+static const wf_pass *const averages[] = {&wf_pass_averages, NULL};
+
 /* Forms that know their own gradient are fused first, ... */
 static const wf_pass *const before_gradient[] = {
     &wf_pass_simplify, &wf_pass_cse, &wf_pass_fuse_norm, &wf_pass_fuse_gau, NULL,
@@ -36,8 +39,8 @@ static const wf_pass *const after_gradient[] = {
     NULL,
 };
 
-const wf_pass *const *const wf_pipeline[] = {inference, before_gradient, gradient,
-                                             rounding,  after_gradient,  NULL};
+const wf_pass *const *const wf_pipeline[] = {
+    averages, inference, before_gradient, gradient, rounding, after_gradient, NULL};
 
 enum { MAX_ROUNDS = 100 };
 
@@ -100,7 +103,7 @@ static bool is_without(const char *without, const char *name)
 static bool is_needed(const wf_pass *p)
 {
     return p == &wf_pass_lower || p == &wf_pass_layout || p == &wf_pass_backward ||
-           p == &wf_pass_update;
+           p == &wf_pass_update || p == &wf_pass_averages;
 }
 
 static const wf_pass *find_in(const wf_pass *const *passes, const char *name, size_t n)
@@ -192,6 +195,7 @@ bool wf_optimize(wf_graph *g, wf_pass_options *o)
     static const wf_pass *const plain[] = {&wf_pass_backward, NULL};
     if (!check_names(g, o)) return false;
     dump(g, o, "before");
+    if (o->averages && !run_all(g, averages, o)) return false;
     if (o->forward_only && !run_all(g, inference, o)) return false;
     if (needs_plain_graph(g) && !run_all(g, plain, o)) return false;
     if (!run_all(g, before_gradient, o) || !run_all(g, o->extra, o)) return false;

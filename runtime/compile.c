@@ -191,6 +191,7 @@ static bool optimize(wf_program *p, const wf_compile_options *o)
 {
     static const wf_pass *const last[] = {&wf_pass_recompute, NULL};
     wf_pass_options passes = {.forward_only = o->forward_only,
+                              .averages = o->forward_only && o->averages,
                               .rounds_products = o->products == WF_PRODUCTS_BF16,
                               .dump = p->rt->dump,
                               .without = o->plain ? "-fuse_pointwise,-fuse_linear" : p->rt->without,

@@ -29,7 +29,51 @@ typedef struct row {
     float lr;
     wf_shape shape; /* rank 0: [2,3] */
     wf_role role;
+    const wf_minimize_options *options;
+    const char *tensor; /* NULL: w */
 } row;
+
+#define SGD(label, ...)                                                                            \
+    {                                                                                              \
+        (label), &wf_sgd, .lr = .1f, __VA_ARGS__                                                   \
+    }
+#define EMA(label, rank, form_, dims)                                                              \
+    SGD(label " " #rank, .tensor = "opt/ema/w/average", .shape = dims,                             \
+        .options = &(wf_minimize_options){.ema = .9f, .ema_form = (form_)})
+#define LOOKAHEAD(rank, dims)                                                                      \
+    SGD("lookahead " #rank, .shape = dims, .options = &(wf_minimize_options){.lookahead = 2})
+#define CLIP(label, ...) SGD("clip " label, .options = &(wf_minimize_options){__VA_ARGS__})
+#define ADAPTIVE(rank, dims)                                                                       \
+    SGD("clip adaptive " #rank, .shape = dims,                                                     \
+        .options = &(wf_minimize_options){.clip_adaptive = .3f})
+#define ONE                                                                                        \
+    {                                                                                              \
+        1,                                                                                         \
+        {                                                                                          \
+            6                                                                                      \
+        }                                                                                          \
+    }
+#define TWO                                                                                        \
+    {                                                                                              \
+        2,                                                                                         \
+        {                                                                                          \
+            2, 3                                                                                   \
+        }                                                                                          \
+    }
+#define THREE                                                                                      \
+    {                                                                                              \
+        3,                                                                                         \
+        {                                                                                          \
+            3, 1, 2                                                                                \
+        }                                                                                          \
+    }
+#define FOUR                                                                                       \
+    {                                                                                              \
+        4,                                                                                         \
+        {                                                                                          \
+            1, 3, 1, 2                                                                             \
+        }                                                                                          \
+    }
 
 static const row rows[] = {
     {"sgd dampened", &wf_sgd, &(wf_sgd_hyper){.momentum = 0.9f, .dampening = 0.5f, .decay = 0.01f},
@@ -106,6 +150,32 @@ static const row rows[] = {
      &(wf_radam_hyper){.beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f}, .lr = 1},
     {"radam, long memory", &wf_radam,
      &(wf_radam_hyper){.beta1 = 0.9f, .beta2 = 1 - 0x1p-17f, .eps = 1e-8f}, .lr = .1f},
+    CLIP("norm", .clip_norm = 1.5f),
+    CLIP("value", .clip_value = .5f),
+    CLIP("tensor", .clip_tensor = 1.5f),
+    SGD("clip rows", .role = {.kind = WF_EMBEDDING},
+        .options = &(wf_minimize_options){.clip_adaptive = .3f}),
+    ADAPTIVE(1, ONE),
+    ADAPTIVE(2, TWO),
+    ADAPTIVE(3, THREE),
+    ADAPTIVE(4, FOUR),
+    LOOKAHEAD(1, ONE),
+    LOOKAHEAD(2, TWO),
+    LOOKAHEAD(4, FOUR),
+    {"lookahead adam", &wf_adam, .lr = .01f,
+     .options = &(wf_minimize_options){.lookahead = 5, .lookahead_alpha = .8f}},
+    EMA("ema", 1, WF_EMA_DEBIASED, ONE),
+    EMA("ema", 2, WF_EMA_DEBIASED, TWO),
+    EMA("ema", 4, WF_EMA_DEBIASED, FOUR),
+    EMA("ema from start", 1, WF_EMA_FROM_START, ONE),
+    EMA("ema from start", 2, WF_EMA_FROM_START, TWO),
+    EMA("ema from start", 4, WF_EMA_FROM_START, FOUR),
+    SGD("ema long", .tensor = "opt/ema/w/average", .options = &(wf_minimize_options){.ema = .999f}),
+    SGD("ema warm", .tensor = "opt/ema/w/average",
+        .options = &(wf_minimize_options){.ema = .9f, .ema_warmup = true}),
+    SGD("ema warm from start", .tensor = "opt/ema/w/average",
+        .options =
+            &(wf_minimize_options){.ema = .9f, .ema_form = WF_EMA_FROM_START, .ema_warmup = true}),
 };
 
 static const golden *find(const char *name)
@@ -116,9 +186,10 @@ static const golden *find(const char *name)
     return NULL;
 }
 
-static void compare(const trial *t, const double want[6], const char *name, int step)
+static void compare(const trial *t, const double want[6], const row *c, int step)
 {
-    const float *w = wf_store_data(t->store, "w", NULL, NULL);
+    const char *name = c->name;
+    const float *w = wf_store_data(t->store, c->tensor ? c->tensor : "w", NULL, NULL);
     for (int i = 0; i < 6; i++) {
         double room = step == STEPS ? 2e-6 : 2e-6 + 1e-5 * fabs(want[i]);
         cr_expect_float_eq((double)w[i], want[i], room, "%s, step %d: w[%d] is %.9f, not %.9f",
@@ -133,13 +204,13 @@ Test(optimizers, every_one_gives_the_numbers_of_its_formula)
         const golden *g = find(c->name);
         trial t = begin();
         wf_node *loss = shaped_w(&t, c->role, c->shape.rank ? c->shape : WF_SHAPE(2, 3));
-        wf_minimize(loss, c->optimizer, c->hyper, NULL);
+        wf_minimize(loss, c->optimizer, c->hyper, c->options);
         compile(&t, c->lr);
         for (int k = 1; k <= LATE; k++) {
             run(&t, k);
-            if (k == STEPS) compare(&t, g->early, c->name, k);
+            if (k == STEPS) compare(&t, g->early, c, k);
         }
-        compare(&t, g->late, c->name, LATE);
+        compare(&t, g->late, c, LATE);
         end(&t);
     }
 }

@@ -292,13 +292,29 @@ typedef struct wf_param_group {
     float rate;          /* multiplies the learning rate; 0: 1 */
     float decay;         /* in place of the optimizer's; 0: that one */
     bool no_decay;
-    float clip_norm; /* of the gradients of this group, which leave the global norm; 0: that one */
-    bool frozen;     /* not trained at all: nothing is stored or changed */
-    bool lazy;       /* rows (of the last axis) whose gradient is 0 stay; their state goes on */
+    /* Any of these, or no_clip: in place of the clipping of all; the norm is that of this group. */
+    float clip_norm, clip_value, clip_tensor, clip_adaptive;
+    bool no_clip, frozen; /* frozen: not trained at all, nothing is stored or changed */
+    bool lazy; /* rows (of the last axis) whose gradient is 0 stay; their state goes on */
 } wf_param_group;
 
+/* e <- ema e + (1 - ema) w after each update: from zeros, divided by the sum of the factors so far;
+ * or from the weight before the first update. */
+typedef enum wf_ema_form { WF_EMA_DEBIASED, WF_EMA_FROM_START } wf_ema_form;
+
 typedef struct wf_minimize_options {
-    float clip_norm;     /* 0: none; else gradients are scaled to this global norm where above */
+    /* Clipping of the gradients that make an update; of those that are not 0, in this order: */
+    float clip_value;    /* elements to -x..x */
+    float clip_adaptive; /* a unit's norm to x max(norm of its weights, 1e-3) (Brock et al. 2021) */
+    float clip_tensor;   /* each gradient's norm to x */
+    float clip_norm;     /* the norm of all gradients together to x */
+    int accumulate;      /* runs whose gradients' mean makes one update; 0: 1 */
+    wf_node *items;      /* how many items a run's loss is the mean of, its weight; NULL: equal */
+    int lookahead;       /* updates, then back and the part alpha of the way (Zhang et al. 2019) */
+    float lookahead_alpha; /* 0: 0.5 */
+    float ema; /* keep averages of the weights, for wf_compile_options.averages; 0: no */
+    wf_ema_form ema_form;
+    bool ema_warmup;     /* in update t = 1, 2, ... at most (1 + t) / (10 + t) in place of ema */
     const char *lr_name; /* name of the learning-rate input; NULL: "lr" */
     const wf_param_group *groups; /* copied */
     int n_groups;
@@ -334,8 +350,8 @@ typedef enum wf_nonfinite { WF_SKIP_NONE, WF_SKIP_NAN, WF_SKIP_NAN_OR_INF } wf_n
 typedef struct wf_tiger_hyper {
     float beta, decay;
     float rms_floor;        /* least RMS(parameter) in the rate; 0 as published */
-    int accumulate;         /* runs whose gradients' mean makes one step, without a buffer; 0: 1.
-                               clip_norm would act on each run's gradient, not on the mean */
+    int accumulate;         /* as that of wf_minimize_options but without a buffer: runs count the
+                               same, and nothing can be clipped, since no mean is ever there */
     wf_nonfinite nonfinite; /* default: NAN_OR_INF, a pass over the gradient; published: NAN */
     float shrink;           /* what a skipped tensor is shrunk by; 0: 0.99 */
     float peak;             /* sign(m) |m|^(1 - lr / peak) in place of sign(m); 0: sign(m) */
@@ -456,7 +472,8 @@ typedef enum wf_products {
 } wf_products;
 
 typedef struct wf_compile_options {
-    bool forward_only;            /* drop minimize and assign; dropout becomes the identity */
+    bool forward_only; /* drop minimize and assign; dropout becomes the identity */
+    bool averages;     /* forward_only: averages (ema) of weights, if there are any, for them */
     const wf_size_value *sizes;   /* ends with {NULL, 0} */
     const wf_pass *const *passes; /* extra passes after the built-in fusions, ends with NULL */
     bool look_only; /* for wf_program_text, _tensor and _get_stats: the program makes no parameters,

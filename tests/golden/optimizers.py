@@ -104,6 +104,78 @@ def adafactor(form, momentum=0, decay=0, factored=True, scale=True):
     return rule
 
 
+def after_clipping(clip):
+    """SGD .1 on gradients that clip(g, p) has clipped"""
+    return lambda p, g, t, s: p - 0.1 * clip(g, p)
+
+
+def by_torch_clipped(clip):
+    p = torch.nn.Parameter(torch.tensor(START))
+    opt, out = torch.optim.SGD([p], 0.1), []
+    for t in range(1, MARKS[-1] + 1):
+        p.grad = torch.tensor(gradient(t, (2, 3)))
+        clip([p])
+        opt.step()
+        if t in MARKS:
+            out.append(p.detach().numpy().ravel().copy())
+    return out
+
+
+def lookahead(base, shape, every, alpha):
+    tx = optax.lookahead(base, every, alpha)
+    p = optax.LookaheadParams.init_synced(jnp.array(START.reshape(shape)))
+    state, out = tx.init(p), []
+    for t in range(1, MARKS[-1] + 1):
+        u, state = tx.update(jnp.array(gradient(t, shape)), state, p)
+        p = optax.apply_updates(p, u)
+        if t in MARKS:
+            out.append(np.asarray(p.fast).ravel())
+    return out
+
+
+def average(shape, decay, debias=True, warmup=False, wrap=lambda tx: tx):
+    """Averages of what SGD .1 makes: optax.ema, or optax.incremental_update from the start."""
+    p = jnp.array(START.reshape(shape))
+    sgd, ema = optax.sgd(0.1), optax.ema(decay, debias=True)
+    state, kept, e, rest, out = sgd.init(p), ema.init(p), p, 1.0, []
+    for t in range(1, MARKS[-1] + 1):
+        u, state = sgd.update(jnp.array(gradient(t, shape)), state, p)
+        p = optax.apply_updates(p, u)
+        mu = min(decay, (1 + t) / (10 + t)) if warmup else decay
+        if debias and not warmup:
+            e, kept = ema.update(p, kept)
+        elif debias:
+            z = mu * (0 * p if t == 1 else z) + (1 - mu) * p
+            rest *= mu
+            e = z / (1 - rest)
+        else:
+            e = optax.incremental_update(p, e, 1 - mu)
+        if t in MARKS:
+            out.append(np.asarray(e).ravel())
+    return out
+
+
+def averaged_model(decay):
+    """PyTorch's AveragedModel, whose first copy is the weight after the first update."""
+    m = torch.nn.Linear(3, 2, bias=False, dtype=torch.float64)
+    m.weight.data = torch.tensor(START.copy())
+    opt, out = torch.optim.SGD(m.parameters(), 0.1), []
+    a = torch.optim.swa_utils.AveragedModel(m, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(decay))
+    a.update_parameters(m)  # begin with the weight before it
+    for t in range(1, MARKS[-1] + 1):
+        m.weight.grad = torch.tensor(gradient(t, (2, 3)))
+        opt.step()
+        a.update_parameters(m)
+        if t in MARKS:
+            out.append(a.module.weight.detach().numpy().ravel().copy())
+    return out
+
+
+def by_agc(shape):
+    return by_optax(optax.chain(optax.adaptive_grad_clip(0.3), optax.sgd(0.1)), shape)
+
+
+RANKS = {1: (6,), 2: (2, 3), 4: (1, 3, 1, 2)}
 T = torch.optim
 factor = dict(learning_rate=0.01, min_dim_size_to_factor=1)
 cases = {
@@ -142,7 +214,22 @@ cases = {
     "nadam, fast": by_torch(lambda p: T.NAdam(p, 0.01, momentum_decay=0.5)),
     "radam, short memory": by_torch(lambda p: T.RAdam(p, 1, (0.9, 0.95))),
     "radam, long memory": by_torch(lambda p: T.RAdam(p, 0.1, (0.9, 1 - 2**-17))),
+    "clip norm": by_torch_clipped(lambda p: torch.nn.utils.clip_grad_norm_(p, 1.5)),
+    "clip value": by_torch_clipped(lambda p: torch.nn.utils.clip_grad_value_(p, 0.5)),
+    "clip tensor": by_rule(after_clipping(lambda g, p: g * 1.5 / max(np.linalg.norm(g), 1.5))),
+    "clip rows": by_rule(after_clipping(lambda g, p: g * np.minimum(
+        1, 0.3 * np.maximum(np.linalg.norm(p, axis=-1, keepdims=True), 1e-3)
+        / np.linalg.norm(g, axis=-1, keepdims=True)))),
+    **{f"clip adaptive {r}": by_agc(s) for r, s in {**RANKS, 3: (3, 1, 2)}.items()},
+    **{f"lookahead {r}": lookahead(optax.sgd(0.1), s, 2, 0.5) for r, s in RANKS.items()},
+    "lookahead adam": lookahead(optax.adam(0.01), (2, 3), 5, 0.8),
+    **{f"ema {r}": average(s, 0.9) for r, s in RANKS.items()},
+    **{f"ema from start {r}": average(s, 0.9, debias=False) for r, s in RANKS.items()},
+    "ema long": average((2, 3), 0.999),
+    "ema warm": average((2, 3), 0.9, warmup=True),
+    "ema warm from start": average((2, 3), 0.9, debias=False, warmup=True),
 }
+assert np.abs(np.array(averaged_model(0.9)) - np.array(cases["ema from start 2"])).max() < 1e-12
 
 # The same four steps, as others computed them from the formulas.
 fixtures = {
@@ -154,6 +241,9 @@ fixtures = {
     "lamb": ".499866067653 -.948369830653 2.050410703358 .052654961618 1.539644802116 -.230738087796",
     "lamb raw": ".500052626976 -.949033053159 2.051125306740 .052452781385 1.540182633773 -.230898050556",
     "adafactor": ".515885242766 -.965796779880 2.034615924344 .030418793074 1.509534507949 -.262856970736",
+    "ema 2": ".531767853501 -.868879555298 2.168805041946 .252410094927 1.706337025791 -.186779570679",
+    "ema from start 2": ".510924964819 -.954907679067 2.058052053925 .086803831646 1.570959303170 -.228258494357",
+    "lookahead 2": ".570321134239 -.890102974875 2.097786627907 .154107563923 1.574906149651 -.289524797242",
     "adafactor unfactored": ".523218697583 -.953162742362 2.027642397987 .030731639389 1.509185020247 -.261245585228",
 }
 for name, text in fixtures.items():
