@@ -108,6 +108,50 @@ Test(groups, a_group_is_clipped_by_its_own_norm)
     end(&t);
 }
 
+Test(groups, a_group_is_clipped_in_its_own_ways)
+{
+    wf_param_group net = {.pattern = "net/*", .clip_value = 10}, head = {.pattern = "head/w"};
+    const double norm = 2.353939359451, most = 1 / norm;
+    expect_step(&(wf_minimize_options){.groups = &net, .n_groups = 1, .clip_norm = 1}, ones,
+                (double[]){1, 1, 1, most}, half, "values that are small enough, and the rest");
+    net.clip_value = 0;
+    net.clip_tensor = (float)(norm / 2);
+    expect_step(&(wf_minimize_options){.groups = &net, .n_groups = 1, .clip_tensor = 1}, ones,
+                (double[]){.5, .5, .5, most}, half, "each tensor by itself");
+    head.no_clip = true;
+    double three = most / sqrt(3);
+    expect_step(&(wf_minimize_options){.groups = &head, .n_groups = 1, .clip_norm = 1}, ones,
+                (double[]){three, three, three, 1}, half, "one is left alone");
+}
+
+/* No decay for some is, for these, a run without decay, to the bits. */
+Test(groups, what_is_excluded_from_decay_goes_as_in_a_run_without_it)
+{
+    const wf_optimizer *o;
+    for (int i = 0; (o = wf_optimizer_at(i)); i++) {
+        char hyper[2][128];
+        const wf_hyper *decay = wf_hyper_find(o, "decay");
+        float values[] = {0.1f, 0};
+        float w[2][PARAMS][6];
+        for (int k = 0; k < 2; k++) {
+            memcpy(hyper[k], o->defaults, o->hyper_size);
+            memcpy(hyper[k] + decay->offset, &values[k], sizeof *values);
+            trial t;
+            build(&t, o, hyper[k],
+                  &(wf_minimize_options){
+                      .groups = &(wf_param_group){.pattern = "net/*", .no_decay = true},
+                      .n_groups = 1});
+            compile(&t, 0.1f);
+            for (int step = 1; step <= STEPS; step++) run(&t, step);
+            for (int p = 0; p < PARAMS; p++) memcpy(w[k][p], after(&t, p), sizeof w[k][p]);
+            end(&t);
+        }
+        for (int p = 0; p < PARAMS; p++)
+            cr_expect_eq(!memcmp(w[0][p], w[1][p], sizeof w[0][p]), p < 3, "%s: %s", o->name,
+                         names[p]);
+    }
+}
+
 static void expect_mistake(const wf_optimizer *o, const wf_minimize_options *options,
                            const char *what)
 {

@@ -99,50 +99,72 @@ Test(wrappers, k_runs_make_the_update_of_all_their_items)
 }
 
 /* As a batch that is k times larger, through a network whose labels are partly ignored. */
-static void classifier(trial *t, int rows, bool has_items)
+static void classifier(trial *t, int rows, const wf_optimizer *o, const void *hyper,
+                       wf_minimize_options options)
 {
     wf_node *x = wf_input(t->g, "x", WF_F32, WF_SHAPE(rows, 5));
     wf_node *y = wf_input(t->g, "y", WF_I32, WF_SHAPE(rows));
     wf_init init = {.kind = WF_INIT_NORMAL, .a = 0.4f};
     wf_node *h = wf_tanh(wf_dense(x, 8, true, init, "hidden"));
     wf_node *loss = wf_cross_entropy(wf_dense(h, 3, true, init, "out"), y, -1);
-    wf_node *items = wf_input(t->g, "items", WF_F32, WF_SCALAR);
-    wf_minimize(loss, &wf_sgd, NULL,
-                &(wf_minimize_options){.accumulate = has_items ? 4 : 0,
-                                       .items = has_items ? items : NULL,
-                                       .clip_norm = 0.05f});
+    if (options.accumulate) options.items = wf_input(t->g, "items", WF_F32, WF_SCALAR);
+    wf_minimize(loss, o, hyper, &options);
     cr_assert_eq(wf_compile(&t->p, t->g, t->store, t->rt, NULL), WF_OK, "%s", wf_error());
-    cr_assert_eq(wf_set(t->p, "lr", 1), WF_OK);
+    cr_assert_eq(wf_set(t->p, "lr", 0.1f), WF_OK);
+}
+
+enum { ROWS = 16, PARTS = 4, PART = ROWS / PARTS };
+
+typedef struct batch {
+    float x[ROWS][5];
+    int32_t y[ROWS];
+} batch;
+
+static void run_part(trial *t, const batch *b, int first, int rows, bool has_items)
+{
+    float items = 0;
+    for (int i = first; i < first + rows; i++) items += b->y[i] >= 0;
+    cr_assert_eq(wf_bind(t->p, "x", b->x[first], (size_t)rows * sizeof b->x[0]), WF_OK);
+    cr_assert_eq(wf_bind(t->p, "y", b->y + first, (size_t)rows * sizeof *b->y), WF_OK);
+    if (has_items) cr_assert_eq(wf_set(t->p, "items", items), WF_OK);
+    cr_assert_eq(wf_run(t->p), WF_OK, "%s", wf_error());
+}
+
+static void expect_parts_are_the_whole(const wf_optimizer *o, const void *parts_hyper,
+                                       const void *whole_hyper, wf_minimize_options options,
+                                       const batch *b)
+{
+    trial parts = begin(), whole = begin();
+    classifier(&parts, PART, o, parts_hyper, options);
+    bool has_items = options.accumulate > 0;
+    options.accumulate = 0;
+    classifier(&whole, ROWS, o, whole_hyper, options);
+    for (int step = 0; step < 3; step++) {
+        for (int k = 0; k < PARTS; k++) run_part(&parts, b, k * PART, PART, has_items);
+        run_part(&whole, b, 0, ROWS, false);
+    }
+    const float *x = tensor(&parts, "hidden/w"), *y = tensor(&whole, "hidden/w");
+    for (int e = 0; e < 40; e++) cr_expect_float_eq(x[e], y[e], 1e-6, "%s: %d", o->name, e);
+    end(&parts);
+    end(&whole);
 }
 
 Test(wrappers, unequal_batches_are_the_larger_batch_and_clipping_sees_their_mean)
 {
-    float x[16][5];
-    int32_t y[16];
-    for (int i = 0; i < 16; i++) {
-        for (int j = 0; j < 5; j++) x[i][j] = (float)sin(i * 5 + j);
-        y[i] = i % 4 >= 1 + i / 5 ? -1 : i % 3; /* from one to all labels of four count */
+    batch b;
+    for (int i = 0; i < ROWS; i++) {
+        for (int j = 0; j < 5; j++) b.x[i][j] = (float)sin(i * 5 + j);
+        b.y[i] = i % PART >= 1 + i / 5 ? -1 : i % 3; /* from one to all labels of a part count */
     }
-    trial parts = begin(), whole = begin();
-    classifier(&parts, 4, true);
-    classifier(&whole, 16, false);
-    for (int step = 0; step < 3; step++) {
-        for (int b = 0; b < 4; b++) {
-            float items = 0;
-            for (int i = 0; i < 4; i++) items += y[4 * b + i] >= 0;
-            cr_assert_eq(wf_bind(parts.p, "x", x[4 * b], 4 * sizeof x[0]), WF_OK);
-            cr_assert_eq(wf_bind(parts.p, "y", y + 4 * b, 4 * sizeof *y), WF_OK);
-            cr_assert_eq(wf_set(parts.p, "items", items), WF_OK);
-            cr_assert_eq(wf_run(parts.p), WF_OK, "%s", wf_error());
-        }
-        cr_assert_eq(wf_bind(whole.p, "x", x, sizeof x), WF_OK);
-        cr_assert_eq(wf_bind(whole.p, "y", y, sizeof y), WF_OK);
-        cr_assert_eq(wf_run(whole.p), WF_OK, "%s", wf_error());
-    }
-    const float *a = tensor(&parts, "hidden/w"), *b = tensor(&whole, "hidden/w");
-    for (int e = 0; e < 40; e++) cr_expect_float_eq(a[e], b[e], 1e-6, "%d", e);
-    end(&parts);
-    end(&whole);
+    wf_minimize_options options = {.accumulate = PARTS, .clip_norm = 0.05f};
+    expect_parts_are_the_whole(&wf_sgd, NULL, NULL, options, &b);
+    options.clip_norm = 0;
+    options.clip_adaptive = 0.02f;
+    expect_parts_are_the_whole(&wf_sgd, NULL, NULL, options, &b);
+    for (int i = 0; i < ROWS; i++) b.y[i] = i % 3;
+    wf_tiger_hyper whole = {.beta = 0.9f, .decay = 0.01f}, parts = whole;
+    parts.accumulate = PARTS;
+    expect_parts_are_the_whole(&wf_tiger, &parts, &whole, (wf_minimize_options){0}, &b);
 }
 
 Test(wrappers, updates_are_counted_not_runs)

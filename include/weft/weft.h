@@ -298,8 +298,7 @@ typedef struct wf_param_group {
     bool lazy; /* rows (of the last axis) whose gradient is 0 stay; their state goes on */
 } wf_param_group;
 
-/* e <- ema e + (1 - ema) w after each update: from zeros, divided by the sum of the factors so far;
- * or from the weight before the first update. */
+/* e <- ema e + (1 - ema) w: from zeros, over the sum of the factors; or from the first weights. */
 typedef enum wf_ema_form { WF_EMA_DEBIASED, WF_EMA_FROM_START } wf_ema_form;
 
 typedef struct wf_minimize_options {
