@@ -158,6 +158,11 @@ Test(cli_optimizers, wrappers_reach_them_and_go_on_to_the_same_bits)
                                            "model_last.safetensors (the weights)"};
         for (int k = 0; k < 5; k++) cr_expect(strstr(o.out, says[k]), "%s: %s", says[k], o.out);
     }
+    wf_store *s = wf_store_new(0);
+    cr_assert_eq(wf_store_load(s, path_of("whole/checkpoint.safetensors")), WF_OK);
+    const float *updates = wf_store_data(s, "opt/adamw/embeddings/word_embeddings/step", 0, 0);
+    cr_expect(updates && *updates == 7, "%g updates in 7 steps", updates ? (double)*updates : -1);
+    wf_store_free(s);
     expect_same_file("whole/model.safetensors", "parts/model.safetensors");
     expect_same_file("whole/model_last.safetensors", "parts/model_last.safetensors");
     cr_expect_eq(weft("gau fill --model whole a[MASK]c").code, 0);
