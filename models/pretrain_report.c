@@ -159,11 +159,12 @@ static void print_samples(const wf_pretrain *p)
 /* By the weights that model.safetensors has. */
 static bool guess_after(wf_pretrain *p)
 {
-    wf_store *s = wf_store_new(0);
-    bool ok =
-        s && wf_weights_copy(s, p->store, p->training.minimize.ema > 0) == WF_OK &&
-        wf_samples_guess(&p->samples, p->samples.after, &p->config, p->vocab, s, p->rt) == WF_OK;
-    wf_store_free(s);
+    wf_store *averages = p->training.minimize.ema > 0 ? wf_store_new(0) : NULL;
+    bool ok = p->training.minimize.ema == 0 ||
+              (averages && wf_weights_copy(averages, p->store, true) == WF_OK);
+    ok = ok && wf_samples_guess(&p->samples, p->samples.after, &p->config, p->vocab,
+                                averages ? averages : p->store, p->rt) == WF_OK;
+    wf_store_free(averages);
     return ok;
 }
 

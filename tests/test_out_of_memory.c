@@ -77,7 +77,9 @@ static wf_graph *declare(void)
     wf_node *row = wf_constants_i32(g, WF_SHAPE(2), (int32_t[2]){1, 0});
     wf_node *loss = wf_mean(wf_square(wf_gather(both, row)), WF_ALL, false);
     wf_output(wf_add(loss, wf_norm(wf_gradient(loss, x), WF_ALL, false)), "loss");
-    wf_minimize(loss, &wf_adamw, NULL, &(wf_minimize_options){.clip_norm = 1});
+    wf_minimize(
+        loss, &wf_adamw, NULL,
+        &(wf_minimize_options){.clip_norm = 1, .accumulate = 2, .lookahead = 2, .ema = 0.5f});
     return g;
 }
 

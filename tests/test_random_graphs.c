@@ -401,7 +401,10 @@ static void declare(draw *d, uint32_t seed)
         wf_output(wf_gradient(loss, d->leaf[i]), name);
     }
     if (next(d, 2)) add_trade(d);
-    wf_minimize_options o = {.clip_norm = next(d, 2) ? 0 : 0.5f};
+    wf_minimize_options o = {.clip_norm = next(d, 2) ? 0 : 0.5f,
+                             .accumulate = (int)next(d, 3),
+                             .lookahead = (int)next(d, 3),
+                             .ema = next(d, 2) ? 0 : 0.5f};
     if (next(d, 2))
         wf_minimize(loss, &wf_adamw, &adamw, &o);
     else

@@ -156,7 +156,8 @@ typedef enum wf_hyper_kind {
 } wf_hyper_kind;
 
 typedef struct wf_hyper {
-    const char *name; /* that of the weight decay is "decay" */
+    const char *name; /* that of the weight decay is "decay", that of the runs that make a step of
+                         an optimizer which adds their gradients up itself is "accumulate" */
     wf_hyper_kind kind;
     size_t offset; /* in the struct */
     const char *doc;
