@@ -122,15 +122,16 @@ static void watch_spikes(wf_loop *l, const wf_batch *b, double loss)
 }
 
 /* One batch of a step; what it brought is added to *now, the loss as a sum by weight. */
-static bool run(wf_loop *l, wf_batch *b, wf_progress_step *now, bool *is_skipped)
+static bool run(wf_loop *l, wf_batch *b, wf_progress_step *now)
 {
     const wf_task *t = l->task;
     if (!t->next(t->driver, b)) return false;
     if (t->accumulate > 1 && wf_set(t->train, "items", (float)b->weight) != WF_OK) return fail(l);
     if (wf_run(t->train) != WF_OK) return fail(l);
+    l->step = now->step;
     double loss = (double)wf_scalar(t->train, "loss");
-    *is_skipped = l->o->nonfinite != WF_STEP_OFF && isnan(wf_scalar(t->train, "nonfinite"));
-    if (*is_skipped) return skip(l, b, loss);
+    if (l->o->nonfinite != WF_STEP_OFF && isnan(wf_scalar(t->train, "nonfinite")))
+        return skip(l, b, loss);
     l->skipped_in_row = 0;
     if (!isfinite(loss)) return complain_of_loss(l, loss);
     now->tokens += b->items;
@@ -145,15 +146,16 @@ static bool step(wf_loop *l)
 {
     const wf_task *t = l->task;
     wf_batch b = {0};
-    wf_progress_step mean, now = {.step = ++l->step};
-    double rate = t->rate(t->driver, l->step - 1);
+    wf_progress_step mean, now = {.step = l->step + 1};
+    double rate = t->rate(t->driver, l->step);
     if (wf_set(t->train, "lr", (float)rate) != WF_OK) return fail(l);
-    for (int done = 0; done < t->accumulate;) {
-        bool is_skipped;
-        if (!run(l, &b, &now, &is_skipped)) return false;
-        if (is_skipped && t->accumulate == 1) return true;
-        done += !is_skipped;
-    }
+    int done = 0;
+    do {
+        int64_t skipped = l->skipped;
+        if (!run(l, &b, &now)) return false;
+        if (l->skipped > skipped && t->accumulate <= 1) return true;
+        done += l->skipped == skipped;
+    } while (done < t->accumulate);
     if (t->accumulate > 1 && now.labels > 0) now.loss /= now.labels;
     wf_curve_add(&l->losses, (double)l->step, now.loss);
     watch_spikes(l, &b, now.loss);

@@ -52,7 +52,7 @@ typedef struct wf_task {
     /* Has the input "lr" and the output "loss", and may have "hits": correct ones out of a batch's
      * weight. With --nonfinite it must have been compiled with .skip_nonfinite. */
     wf_program *train;
-    int accumulate; /* batches of a step; of several, the weights are the input "items" */
+    int accumulate; /* batches of a step, 0: one; of several, the weights are the input "items" */
     double (*rate)(void *driver, int64_t step); /* of 0-based step */
     bool (*next)(void *driver, wf_batch *batch);
     bool (*evaluate)(void *driver, double value[]); /* a value a metric */

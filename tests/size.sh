@@ -18,7 +18,8 @@ files() {
 
 for file in $(files "${library[@]}" "${drivers[@]}"); do
     case $file in
-    include/weft/weft.h) limit=540 ;;
+    include/weft/weft.h) limit=450 ;;
+    include/weft/train.h) limit=200 ;;
     include/weft/op.h) limit=260 ;;
     ops/simd*.h) limit=400 ;; # inline vector functions: code, not a contract
     *.h) limit=150 ;;
@@ -50,7 +51,7 @@ total() { # limit, folders
     echo "$lines of $limit lines: $*"
     ((lines <= limit)) || complain "$*: $lines lines, the budget is $limit"
 }
-total 18000 "${library[@]}"
-total 7000 "${drivers[@]}"
+total 19500 "${library[@]}"
+total 7500 "${drivers[@]}"
 
 exit $bad

@@ -26,10 +26,10 @@ typedef struct fake {
     wf_graph *g;
     wf_store *store, *checkpoint;
     wf_runtime *rt;
-    const float *losses;    /* of steps: the target is such that they come out */
+    const float *losses;    /* of steps, or batches: the target is such that they come out */
     const double *measured; /* of evaluations */
     float target;
-    int n_saved, n_best, n_checked;
+    int n_saved, n_best, n_checked, n_batches;
     int64_t best_at[20];
 } fake;
 
@@ -42,7 +42,8 @@ static double rate(void *driver, int64_t step)
 static bool next(void *driver, wf_batch *b)
 {
     fake *f = driver;
-    f->target = f->losses ? f->losses[f->loop.step] : 1;
+    int64_t i = f->task.accumulate > 1 ? f->n_batches++ : f->loop.step;
+    f->target = f->losses ? f->losses[i] : 1;
     *b = (wf_batch){.items = 4, .weight = 4, .epoch = 1, .position = 4 * f->loop.step};
     return true;
 }
@@ -82,7 +83,7 @@ static void start_loop(fake *f)
 }
 
 /* Evaluates after every step; nothing else is as the options say by default. */
-static void start(fake *f, int64_t steps)
+static void start_with(fake *f, int64_t steps, int accumulate)
 {
     *f = (fake){.command = {.name = "fake",
                             .groups = {{args, 1, 0}, wf_loop_arg_group(offsetof(options, loop))}}};
@@ -100,6 +101,7 @@ static void start(fake *f, int64_t steps)
                         .metrics = {{"loss", false, false}, {"share", true, true}},
                         .n_metrics = 2,
                         .driver = f,
+                        .accumulate = accumulate,
                         .rate = rate,
                         .next = next,
                         .evaluate = evaluate,
@@ -108,11 +110,17 @@ static void start(fake *f, int64_t steps)
                         .check = check};
     wf_node *w = wf_param(f->g, "w", WF_SCALAR, (wf_role){0}, (wf_init){0});
     wf_node *loss = wf_add(wf_input(f->g, "target", WF_F32, WF_SCALAR), wf_square(w));
-    wf_minimize(wf_output(loss, "loss"), &wf_sgd, NULL,
-                &(wf_minimize_options){.skip_nonfinite = true});
+    wf_minimize_options how = {.skip_nonfinite = true, .accumulate = accumulate};
+    if (accumulate > 1) how.items = wf_input(f->g, "items", WF_F32, WF_SCALAR);
+    wf_minimize(wf_output(loss, "loss"), &wf_sgd, NULL, &how);
     cr_assert_eq(wf_compile(&f->task.train, f->g, f->store, f->rt, NULL), WF_OK, "%s", wf_error());
     wf_bind(f->task.train, "target", &f->target, sizeof f->target);
     start_loop(f);
+}
+
+static void start(fake *f, int64_t steps)
+{
+    start_with(f, steps, 0);
 }
 
 static void end(fake *f)
@@ -358,5 +366,24 @@ Test(loop, bad_steps_in_a_row_go_on_after_a_break)
     cr_expect_eq(f.loop.step, 5);
     expect_says(text, "fake: step 5: input target");
     expect_says(text, "the checkpoint of step 3 stays");
+    end(&f);
+}
+
+Test(loop, another_batch_takes_the_place_of_a_bad_one_among_several)
+{
+    static const float losses[] = {1, NAN, 2, 3, 5};
+    static char text[4096];
+    fake f;
+    start_with(&f, 2, 2);
+    f.losses = losses;
+    f.o.loop.nonfinite = WF_STEP_SKIP;
+    start_loop(&f);
+    cr_expect(run(&f, text), "%s", text);
+    cr_expect_eq(f.loop.step, 2);
+    cr_expect_eq(f.n_batches, 5);
+    cr_expect_eq(f.loop.skipped, 1);
+    cr_expect_eq(f.loop.losses.n, 2);
+    expect_says(text, "step 1/2  loss 1.5000");
+    expect_says(text, "step 2/2  loss 4.0000");
     end(&f);
 }
