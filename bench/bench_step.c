@@ -22,7 +22,7 @@
 #include "runtime/program.h"
 
 typedef struct options {
-    int64_t steps, threads;
+    int64_t steps, warmup, threads;
     const char *weights;
     int64_t memory;
     int64_t batch, time, layers; /* 0: the workload's own */
@@ -33,7 +33,9 @@ typedef struct options {
 
 static const wf_arg args[] = {
     {"steps", WF_ARG_INT, offsetof(options, steps), "7", "N", 1, 1e6,
-     .doc = "steps to time, after three that are not"},
+     .doc = "steps to time, after the first one and the warm-up"},
+    {"warmup", WF_ARG_INT, offsetof(options, warmup), "2", "N", 0, 1e6,
+     .doc = "steps between; numbers are compared after the first and after these"},
     {"threads", WF_ARG_INT, offsetof(options, threads), "0", "N", 0, 1024, .doc = "0: one a core"},
     {"weights", WF_ARG_TEXT, offsetof(options, weights), NULL, "FILE",
      .doc = "start of a workload, in safetensors format"},
@@ -60,7 +62,7 @@ static int by_size(const void *a, const void *b)
 }
 
 typedef struct result {
-    double loss, loss2;         /* of the first step, and of the third */
+    double loss, loss2;         /* of the first step, and of the last one of the warm-up */
     double first;               /* seconds of the first step */
     double median, mean, least; /* milliseconds */
     double of_peak, of_roofline;
@@ -140,11 +142,13 @@ static double step(wf_program *p, const wf_work *w, int64_t i)
     return (wf_seconds() - start) * 1e3;
 }
 
-static void time_steps(result *r, wf_program *p, const wf_work *w, wf_store *store, int64_t steps)
+static void time_steps(result *r, wf_program *p, const wf_work *w, wf_store *store,
+                       const options *o)
 {
+    int64_t steps = o->steps;
     double *ms = malloc((size_t)steps * sizeof *ms);
     if (!ms) wf_work_check(WF_ENOMEM);
-    for (int64_t i = 1; i <= 2; i++) step(p, w, i);
+    for (int64_t i = 1; i <= o->warmup; i++) step(p, w, i);
     r->loss2 = (double)wf_scalar(p, "loss");
     if (w->model->after3) r->loss = r->loss2 = w->model->after3(w, store);
     for (int64_t i = 0; i < steps; i++) {
@@ -197,7 +201,7 @@ static void bench(const options *o, const wf_work *w)
     step(p, w, 0);
     r.first = wf_seconds() - start;
     r.loss = (double)wf_scalar(p, "loss");
-    time_steps(&r, p, w, store, o->steps);
+    time_steps(&r, p, w, store, o);
     report(o, w, &r, p);
     if (o->explain) print_explanation(p);
     wf_program_free(p);

@@ -18,7 +18,8 @@ typedef struct wf_work_model {
     void (*bind)(wf_program *p, const wf_work *w, wf_store *given);
     /* Optional: refill what is bound, for step i = 0, 1, ... of a pass over the data. */
     void (*next)(const wf_work *w, int64_t i);
-    /* Optional, in place of the first loss: a number of the parameters after three steps. */
+    /* Optional, in place of the first loss: a number of the parameters after the
+     * warm-up, two steps later. */
     double (*after3)(const wf_work *w, wf_store *store);
     double (*items)(const wf_work *w); /* of a step, on average: tokens, images, ... */
     /* Of the products as the model is written, forward and backward, on average. The program's own
