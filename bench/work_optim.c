@@ -57,7 +57,7 @@ static wf_graph *declare(const wf_work *w)
     wf_graph *g = wf_graph_new();
     wf_node *loss = wf_constant(g, 0);
     for (int64_t i = 0; i < count(w); i++) {
-        char name[NAME + 8];
+        char name[NAME + 16];
         tensor t = tensor_at(w, i);
         wf_init init = {.kind = WF_INIT_NORMAL, .a = 0.02f};
         wf_node *p = wf_param(g, t.name, t.shape, (wf_role){.kind = t.kind}, init);
@@ -72,7 +72,7 @@ static wf_graph *declare(const wf_work *w)
 static void bind(wf_program *p, const wf_work *w, wf_store *given)
 {
     for (int64_t i = 0; i < count(w); i++) {
-        char name[NAME + 8];
+        char name[NAME + 16];
         tensor t = tensor_at(w, i);
         snprintf(name, sizeof name, "gradient/%s", t.name);
         wf_work_bind_floats(p, given, name, elements(&t.shape));
@@ -85,7 +85,7 @@ static double after3(const wf_work *w, wf_store *store)
 {
     double sum = 0, n = 0, off = 0;
     for (int64_t i = 0; i < count(w); i++) {
-        char name[NAME + 8];
+        char name[NAME + 16];
         tensor t = tensor_at(w, i);
         snprintf(name, sizeof name, "want/%s", t.name);
         const float *p = wf_store_data(store, t.name, NULL, NULL);
