@@ -22,9 +22,9 @@ static bool complain_of_log(const wf_loop *l, const char *why)
 void wf_loop_log(const wf_loop *l, const char *event, const char *format, ...)
 {
     if (!l->log) return;
-    fprintf(l->log, "{\"event\": \"%s\", ", event);
     va_list args;
     va_start(args, format);
+    fprintf(l->log, "{\"event\": \"%s\", ", event);
     vfprintf(l->log, format, args);
     va_end(args);
     fputs("}\n", l->log);

@@ -56,8 +56,8 @@ static bool choose_best(wf_loop *l, wf_loop_options *o)
     if (o->best && !strcmp(o->best, "none")) o->best = NULL;
     if (o->best) l->monitored = find_metric(l->task, o->best);
     if (l->monitored >= 0) return true;
-    for (int i = 0; i < l->task->n_metrics; i++)
-        strcat(strcat(names, l->task->metrics[i].name), ", ");
+    for (size_t i = 0, n = 0; i < (size_t)l->task->n_metrics && n < sizeof names; i++)
+        n += (size_t)snprintf(names + n, sizeof names - n, "%s, ", l->task->metrics[i].name);
     return wf_complain(l->task->command->name, "--best: expected %snone, got '%s'", names, o->best);
 }
 
