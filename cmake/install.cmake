@@ -19,7 +19,10 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/weftConfig.cmake
 # A static weft needs its libraries named in Libs, where plain `pkg-config --libs` sees them.
 # They stand there by name, not as Requires: hwloc's own private list names libudev, which a
 # machine with hwloc need not have for development.
-set(libraries "-lxsmm -lxsmmnoblas -lhwloc -ljansson -ldl -lm -lpthread")
+set(libraries "-lhwloc -ljansson -ldl -lm -lpthread")
+if(WF_XSMM)
+    string(PREPEND libraries "-lxsmm -lxsmmnoblas ")
+endif()
 if(BUILD_SHARED_LIBS)
     set(WF_PC_LIBS)
     set(WF_PC_LIBS_PRIVATE ${libraries})

@@ -6,14 +6,17 @@ include(GNUInstallDirs)
 set(WF_WARNINGS -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes
     -Wmissing-prototypes -Wvla)
 set(WF_INCLUDES ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR})
-set(WF_LIBRARIES weft::xsmm PkgConfig::hwloc PkgConfig::jansson Threads::Threads m)
+set(WF_LIBRARIES PkgConfig::hwloc PkgConfig::jansson Threads::Threads m)
+if(WF_XSMM)
+    list(PREPEND WF_LIBRARIES weft::xsmm)
+endif()
 
 # Vector levels: ops/vec.c and ops/level_*.c are compiled once for each, and one is picked at run
-# time, so that a binary is good for every x86-64. Only these files contract a*b + c: elsewhere the
+# time, so that a binary is good for every x86-64; for other processors there is the base. Only these files contract a*b + c: elsewhere the
 # bits must not depend on what the compiler makes of an expression.
 set(WF_LEVELS base)
 set(WF_LEVEL_FLAGS_base -DWF_LEVEL_BASE -ffp-contract=fast)
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$" AND CMAKE_SIZEOF_VOID_P EQUAL 8)
+if(WF_X86_64)
     list(APPEND WF_LEVELS avx2 avx512)
     set(WF_LEVEL_FLAGS_avx2 -DWF_LEVEL_AVX2 -mavx2 -mfma -mf16c -ffp-contract=fast)
     set(WF_LEVEL_FLAGS_avx512 -DWF_LEVEL_AVX512 -mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma
@@ -94,5 +97,5 @@ function(wf_test name)
     cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "COMMAND;LABELS")
     add_test(NAME ${name} COMMAND ${arg_COMMAND} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
     set_tests_properties(${name} PROPERTIES TIMEOUT 180 LABELS "${arg_LABELS}"
-        FAIL_REGULAR_EXPRESSION "Sanitizer: ")
+        FAIL_REGULAR_EXPRESSION "Sanitizer: " ENVIRONMENT "${WF_TEST_ENVIRONMENT}")
 endfunction()

@@ -1,6 +1,17 @@
 # One program and one CTest entry for each tests/test_*.c; race.c stands alone, because Criterion
 # does not start under ThreadSanitizer. Further files of tests/ are what the tests share.
 
+# Programs in an emulator, which starts those that they start. The option -E of qemu sets variables
+# of the program alone: libraries for another processor are nothing for the emulator.
+add_library(emulated MODULE tests/emulated/exec.c)
+wf_flags(emulated)
+if(CMAKE_CROSSCOMPILING_EMULATOR)
+    list(APPEND CMAKE_CROSSCOMPILING_EMULATOR
+        -E LD_PRELOAD=${PROJECT_BINARY_DIR}/${CMAKE_SHARED_MODULE_PREFIX}emulated.so)
+    list(JOIN CMAKE_CROSSCOMPILING_EMULATOR " " emulator)
+    set(WF_TEST_ENVIRONMENT WF_EMULATOR=${emulator})
+endif()
+
 wf_program(race tests SOURCES tests/race.c LIBRARIES weft_inside)
 target_include_directories(race PRIVATE ${WF_INCLUDES})
 wf_test(race COMMAND race LABELS race)
@@ -36,3 +47,7 @@ wf_test(docs LABELS house COMMAND bash ${PROJECT_SOURCE_DIR}/tests/docs.sh $<TAR
 foreach(script layers size)
     wf_test(${script} LABELS house COMMAND bash ${PROJECT_SOURCE_DIR}/tests/${script}.sh)
 endforeach()
+if(WF_X86_64)
+    wf_test(isa LABELS house
+        COMMAND bash ${PROJECT_SOURCE_DIR}/tests/isa.sh ${PROJECT_BINARY_DIR})
+endif()

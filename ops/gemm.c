@@ -1,35 +1,19 @@
 /*
- * Tile products: libxsmm's just-in-time kernels where it has one, else the portable kernel of the
- * vector level in use.
- *
- * libxsmm is column-major, so the roles change: its first operand is our B, its second our A; its m
- * is our n. It takes alpha = 1 and beta = 0 or 1 only, and a transposed second operand. It has bf16
- * for AVX-512, slowly imitated where the processor has no such products: there, and elsewhere,
- * rounded operands go through the float32 kernels.
+ * Tile products: a kernel of libxsmm (gemm_xsmm.c) where there is one, else the portable kernel of
+ * the vector level in use. Rounded operands go through the float32 kernels where there is none for
+ * bf16.
  */
 #include "ops/gemm.h"
 
+#include "ops/gemm_xsmm.h"
 #include "ops/vec.h"
 
-#include <libxsmm.h>
-#include <limits.h>
-#include <stdatomic.h>
 #include <string.h>
 
-/* Below this many columns a kernel of libxsmm works on a part of one vector. */
-enum { FEWEST_COLUMNS = 4 };
-
-static atomic_bool is_portable; /* libxsmm is not asked */
-
-static bool has_libxsmm(void)
+/* At level base it is not asked, though it knows AVX without FMA: a level has its own bits. */
+static bool has_xsmm(void)
 {
-    return !atomic_load_explicit(&is_portable, memory_order_relaxed);
-}
-
-static void run_jit(const wf_gemm *g, const void *a, const void *b, float *c, int64_t count)
-{
-    unsigned long long n = (unsigned long long)count;
-    ((libxsmm_smmfunction_reducebatch_strd)g->jit)(b, a, c, &n);
+    return WF_HAS_XSMM && strcmp(wf_vec_get()->isa, "base") != 0;
 }
 
 static void run_portable(const wf_gemm *g, const void *a, const void *b, float *c, int64_t count)
@@ -110,12 +94,6 @@ static void run_ragged(const wf_gemm *g, const void *a, const void *b, float *c,
 
 /* ---- bf16 ---- */
 
-static void run_jit_bf16(const wf_gemm *g, const void *a, const void *b, float *c, int64_t count)
-{
-    unsigned long long n = (unsigned long long)count;
-    ((libxsmm_bsmmfunction_reducebatch_strd)g->jit)(b, a, c, &n);
-}
-
 enum { M_PIECE = 48, N_PIECE = 32, K_PIECE = 64 };
 
 /* k rows of B, which lie by twos, to y[k][n]. */
@@ -158,15 +136,7 @@ static void run_portable_bf16(const wf_gemm *g, const void *a, const void *b, fl
 
 bool wf_gemm_has_bf16(void)
 {
-    return has_libxsmm() && libxsmm_get_target_archid() >= LIBXSMM_X86_AVX512_CPX;
-}
-
-static bool fits(const wf_gemm_shape *s)
-{
-    const int64_t most = INT_MAX / (int64_t)sizeof(float);
-    return s->n >= FEWEST_COLUMNS && s->m <= most && s->n <= most && s->k <= most &&
-           s->lda <= most && s->ldb <= most && s->ldc <= most && s->step_a <= most &&
-           s->step_b <= most;
+    return has_xsmm() && wf_xsmm_has_bf16();
 }
 
 /* Do the last columns want copies? Few rows do not pay for them. */
@@ -178,35 +148,15 @@ static bool is_ragged(const wf_gemm_shape *s)
 wf_gemm wf_gemm_get(const wf_gemm_shape *s)
 {
     wf_gemm g = {.shape = *s, .run = s->bf16 ? run_portable_bf16 : run_portable};
-    if (!fits(s) || (s->bf16 ? !wf_gemm_has_bf16() : !has_libxsmm())) return g;
-    if (is_ragged(s)) {
+    if (!wf_xsmm_fits(s) || (s->bf16 ? !wf_gemm_has_bf16() : !has_xsmm())) return g;
+    if (is_ragged(s))
         g.run = run_ragged;
-        return g;
-    }
-    const int bytes = (int)sizeof(float), prefetch = LIBXSMM_GEMM_PREFETCH_NONE;
-    const int flags = s->bf16      ? LIBXSMM_GEMM_FLAG_VNNI_A
-                      : s->trans_a ? LIBXSMM_GEMM_FLAG_TRANS_B
-                                   : LIBXSMM_GEMM_FLAG_NONE;
-    const int m = (int)s->n, n = (int)s->m, k = (int)s->k;
-    const float alpha = 1, beta = s->accumulate ? 1 : 0;
-    libxsmm_blasint lda = (int)s->lda, ldb = (int)s->ldb, ldc = (int)s->ldc;
-    if (s->bf16)
-        g.jit = (void (*)(void))libxsmm_bsmmdispatch_reducebatch_strd(
-            m, n, k, 0, 0, &ldb, &lda, &ldc, &alpha, &beta, &flags, &prefetch);
     else
-        g.jit = (void (*)(void))libxsmm_smmdispatch_reducebatch_strd(
-            m, n, k, (int)s->step_b * bytes, (int)s->step_a * bytes, &ldb, &lda, &ldc, &alpha,
-            &beta, &flags, &prefetch);
-    if (g.jit) g.run = s->bf16 ? run_jit_bf16 : run_jit;
+        wf_xsmm_get(&g);
     return g;
 }
 
 void wf_gemm_select(const char *isa)
 {
-    atomic_store(&is_portable, !strcmp(isa, "base"));
-    if (!strcmp(isa, "avx2")) libxsmm_set_target_archid(LIBXSMM_X86_AVX2);
-    if (!strcmp(isa, "avx512")) /* with bf16, if the processor has it */
-        libxsmm_set_target_archid(libxsmm_cpuid() < LIBXSMM_X86_AVX512_CPX
-                                      ? LIBXSMM_X86_AVX512_CORE
-                                      : LIBXSMM_X86_AVX512_CPX);
+    wf_xsmm_select(isa);
 }

@@ -1,7 +1,7 @@
 /*
  * Vectors of the level being compiled: WF_LEVEL_AVX512 has 16 floats, WF_LEVEL_AVX2 has 8, and
- * WF_LEVEL_BASE 4 in the compiler's own vector types, for any processor. Included only by files
- * that are compiled once for each level.
+ * WF_LEVEL_BASE 4 in the compiler's own vector types, for any processor: SSE2 on x86-64, NEON on
+ * AArch64. Included only by files that are compiled once for each level.
  *
  * Arithmetic and bit operations are written as operators; what operators cannot say is below. vm is
  * a mask, one truth value a lane: what a comparison gives and v_pick takes.
@@ -21,14 +21,20 @@
 #define WF_WIDTH   8
 #define WF_HAS_FMA 1
 #elif defined(WF_LEVEL_BASE)
-#define WF_WIDTH   4
+#define WF_WIDTH 4
+#if defined(__aarch64__)
+#define WF_HAS_FMA 1 /* all of them have vectors that do it */
+#else
 #define WF_HAS_FMA 0
+#endif
 #else
 #error "define WF_LEVEL_AVX512, WF_LEVEL_AVX2 or WF_LEVEL_BASE"
 #endif
 
 #if defined(WF_LEVEL_AVX512) || defined(WF_LEVEL_AVX2)
 #include <immintrin.h>
+#elif WF_HAS_FMA
+#include <arm_neon.h>
 #endif
 
 #define WF_BYTES (4 * WF_WIDTH)

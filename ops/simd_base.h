@@ -9,6 +9,17 @@
 typedef vi vm;
 typedef float vf_half __attribute__((vector_size(WF_BYTES / 2)));
 
+#if WF_HAS_FMA
+static inline vf v_fma(vf a, vf b, vf c)
+{
+    return vfmaq_f32(c, a, b);
+}
+
+static inline vf v_sqrt(vf x)
+{
+    return vsqrtq_f32(x);
+}
+#else
 static inline vf v_fma(vf a, vf b, vf c)
 {
     return a * b + c;
@@ -19,6 +30,7 @@ static inline vf v_sqrt(vf x)
     for (int i = 0; i < WF_WIDTH; i++) x[i] = sqrtf(x[i]);
     return x;
 }
+#endif
 
 static inline vm v_lt(vf a, vf b)
 {
