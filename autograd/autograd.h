@@ -21,6 +21,7 @@ typedef struct wf_update {
     const wf_minimize_options *o;
     int n;
     wf_trained *x;
+    wf_node *owner; /* has what all of them share */
 } wf_update;
 
 /* The parameters that a request trains, without frozen ones; false: g carries the mistake.

@@ -141,6 +141,7 @@ static void update_all(const wf_update *u)
 {
     wf_graph *g = u->g;
     const wf_minimize_attr *a = u->request->attr;
+    g->owner = u->owner;
     for (int i = 0; i < u->n; i++) /* known to exist */
         u->x[i].dp = wf_apply2(&wf_op_gradient, NULL, u->request->in[0], u->x[i].p);
     int first = g->n_effects;
@@ -156,7 +157,7 @@ static void update_all(const wf_update *u)
         update_one(u, &w, &u->x[i], own);
     }
     g->optimizer = NULL;
-    g->due = NULL;
+    g->due = g->owner = NULL;
     if (bad) skip_where(g, first, bad);
     g->scope = "";
 }
@@ -172,6 +173,16 @@ static int reached(wf_node **order, int n, wf_trained *x, char *reach, const wf_
     return found;
 }
 
+/* What all parameters share belongs to the one whose name is first, so that two requests over one
+ * store do not meet. */
+static wf_node *first_by_name(const wf_update *u)
+{
+    wf_node *p = u->n ? u->x[0].p : NULL;
+    for (int i = 1; i < u->n; i++)
+        if (strcmp(u->x[i].p->name, p->name) < 0) p = u->x[i].p;
+    return p;
+}
+
 bool wf_find_trained(wf_graph *g, wf_node *request, wf_update *u)
 {
     int n;
@@ -183,6 +194,7 @@ bool wf_find_trained(wf_graph *g, wf_node *request, wf_update *u)
         u->n = reached(order, n, u->x, reach, request->in[0]);
         if (u->n == 0) wf_fail(request, "the loss depends on no parameter");
         u->n = find_groups(request, u->n, u->x);
+        u->owner = first_by_name(u);
     } else {
         wf_graph_fail(g, WF_ENOMEM, "out of memory while making updates");
     }

@@ -19,14 +19,10 @@
  *   c <- mu_t c + 1 - mu_t, c = 0 at first
  *   debiased    e <- e + (1 - mu_t) / c (w - e)   the average from zeros, divided by c
  *   from start  e <- e + (1 - mu_t) (w - e), e = w before the first update
- *
- * What all parameters share belongs to the one whose name is first, so that two requests over one
- * store do not meet.
  */
 #include "autograd/autograd.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* A state of a wrapper: of x, or (NULL) one that all parameters of the request share. */
 static wf_node *state(const wf_update *u, const wf_trained *x, const char *wrapper,
@@ -34,9 +30,7 @@ static wf_node *state(const wf_update *u, const wf_trained *x, const char *wrapp
 {
     const char *before = u->g->optimizer;
     u->g->optimizer = wrapper;
-    wf_node *p = x ? x->p : u->x[0].p;
-    for (int i = 1; !x && i < u->n; i++)
-        if (strcmp(u->x[i].p->name, p->name) < 0) p = u->x[i].p;
+    wf_node *p = x ? x->p : u->owner;
     wf_node *y = x ? wf_state(p, name) : wf_state_shaped(p, name, WF_SCALAR);
     u->g->optimizer = before;
     return y;

@@ -33,6 +33,7 @@ struct wf_graph {
     int depth;
     struct wf_sizes *sizes;
     const char *optimizer; /* set while an optimizer's step runs */
+    wf_node *owner;        /* while updates are made: what all parameters share is its */
     wf_node *due;          /* while updates are made: assign only where it is not 0; NULL: always */
     const char *pass;      /* the pass that runs or ran last, or NULL */
     wf_program *program;   /* what the graph is compiled to, or NULL: for passes of the runtime */

@@ -78,13 +78,30 @@ wf_node *wf_param(wf_graph *g, const char *name, wf_shape shape, wf_role role, w
     return leaf(g, &wf_op_param, &a, wf_graph_path(g, name));
 }
 
-wf_node *wf_state_shaped(wf_node *p, const char *name, wf_shape shape)
+static const char *state_path(wf_node *p, const char *name)
 {
     wf_graph *g = wf_graph_of(p);
     const char *path = wf_arena_text(&g->arena, "opt/%s/%s/%s", wf_graph_optimizer(g),
                                      p->name ? p->name : "", name);
     if (!path) wf_graph_fail(g, WF_ENOMEM, "out of memory while building a graph");
+    return path;
+}
+
+wf_node *wf_state_shaped(wf_node *p, const char *name, wf_shape shape)
+{
+    const char *path = state_path(p, name);
+    wf_graph *g = wf_graph_of(p);
     return path ? leaf(g, &wf_op_state, &(wf_leaf_attr){.shape = shape}, path) : wf_poison(g);
+}
+
+wf_node *wf_state_shared(wf_node *p, const char *name, bool *is_new)
+{
+    wf_graph *g = wf_graph_of(p);
+    if (g->owner) p = g->owner;
+    const char *path = state_path(p, name);
+    wf_node *known = path ? wf_graph_find(g, path) : NULL;
+    *is_new = !known;
+    return known ? known : wf_state_shaped(p, name, WF_SCALAR);
 }
 
 wf_node *wf_state(wf_node *p, const char *name)

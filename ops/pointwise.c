@@ -13,7 +13,8 @@ typedef struct geometry {
     int rank; /* outer axes */
     int64_t dim[WF_MAX_RANK], cols, rows;
     int64_t step[WF_PW_IN][WF_MAX_RANK], inner[WF_PW_IN];
-    bool reference; /* without the vector layer */
+    int8_t at_once[WF_PW_INSTR]; /* see run_tile */
+    bool reference;              /* without the vector layer */
 } geometry;
 
 static void fill(int64_t n, float *y, float value, bool reference)
@@ -88,16 +89,39 @@ static void run_scalar(const wf_pw_instr *k, int64_t n, float *y, const float *c
     }
 }
 
+/* The store that an instruction's result may go to at once, since the tensor's old value is not
+ * wanted any more; -1: none. */
+static int store_at_once(const wf_pw *p, int instr)
+{
+    for (int s = 0; s < p->n_stores; s++) {
+        if (p->store[s].value != p->n_in + instr) continue;
+        bool is_wanted = false;
+        for (int t = 0; t < p->n_stores; t++) is_wanted |= p->store[t].value == p->store[s].input;
+        for (int i = instr + 1; i < p->n_instr; i++)
+            for (int j = 0; j < p->instr[i].n_in; j++)
+                is_wanted |= p->instr[i].in[j] == p->store[s].input;
+        if (!is_wanted) return s;
+    }
+    return -1;
+}
+
+static void find_stores_at_once(geometry *g, const wf_pw *p)
+{
+    for (int i = 0; i < p->n_instr; i++) g->at_once[i] = (int8_t)store_at_once(p, i);
+}
+
 /* All instructions on n elements; value[] holds the inputs and receives the results. The last
- * result goes to out (if any), which may be the memory of an input. */
+ * result goes to out (if any), those of at_once (or NULL) to the memory of the stored input. Either
+ * may be what the instruction reads. */
 static void run_tile(const wf_pw *p, int64_t n, const float *value[], float *temp, float *out,
-                     bool reference)
+                     const int8_t *at_once, bool reference)
 {
     for (int i = 0; i < p->n_instr; i++) {
         const wf_pw_instr *k = &p->instr[i];
         const float *x[4];
         for (int j = 0; j < k->n_in; j++) x[j] = value[k->in[j]];
         float *y = i == p->n_instr - 1 && out ? out : temp + (int64_t)i * WF_PW_TILE;
+        if (at_once && at_once[i] >= 0) y = (float *)value[p->store[at_once[i]].input];
         if (reference && k->op->scalar)
             run_scalar(k, n, y, x);
         else
@@ -117,12 +141,23 @@ static const float *load(const float *x, int64_t stride, int64_t n, float *room,
     return room;
 }
 
+/* Are the stored inputs read where they are, so that results may go there at once? */
+static bool is_in_place(const wf_pw *p, const wf_tensor in[], int64_t at,
+                        const float *const value[])
+{
+    for (int s = 0; s < p->n_stores; s++)
+        if (value[p->store[s].input] != (const float *)in[p->store[s].input].data + at)
+            return false;
+    return true;
+}
+
 static void store_all(const wf_pw *p, const wf_tensor in[], int64_t at, int64_t n,
                       const float *const value[])
 {
     for (int s = 0; s < p->n_stores; s++) {
         float *to = (float *)in[p->store[s].input].data + at;
-        memcpy(to, value[p->store[s].value], (size_t)n * sizeof *to);
+        const float *from = value[p->store[s].value];
+        if (from != to) memcpy(to, from, (size_t)n * sizeof *to);
     }
 }
 
@@ -152,7 +187,8 @@ static void run_part(const wf_call *c, const geometry *g, const bool is_filled[]
     }
     int64_t at = row * g->cols + col;
     float *out = c->out->data && p->n_stores == 0 ? (float *)c->out->data + at : NULL;
-    run_tile(p, n, value, temp, out, g->reference);
+    bool at_once = is_in_place(p, c->in, at, value);
+    run_tile(p, n, value, temp, out, at_once ? g->at_once : NULL, g->reference);
     store_all(p, c->in, at, n, value);
 }
 
@@ -179,6 +215,7 @@ static void pointwise_run(const wf_call *c, int64_t lo, int64_t hi)
     int64_t step = rows_per_unit(&g, tile);
     bool is_filled[WF_PW_IN];
     g.reference = c->reference;
+    find_stores_at_once(&g, c->attr);
     fill_scalars(&g, c->n_in, c->in, wf_min_i64(tile, g.cols), c->scratch, is_filled);
     for (int64_t u = lo; u < hi; u++) {
         int64_t from = u % parts * 4 * tile, to = wf_min_i64(from + 4 * tile, g.cols);
@@ -241,10 +278,13 @@ static void run_rows(const block_run *k, int64_t first, int64_t rows)
     }
     float *out = b->out + first * b->ld;
     bool in_place = p->n_stores == 0 && (b->ld == b->cols || rows == 1);
-    run_tile(p, rows * b->cols, value, k->temp, in_place ? out : NULL, k->g.reference);
+    int64_t at = (b->row + first) * k->g.cols + b->col;
+    bool at_once = (k->g.cols == b->cols || rows == 1) && is_in_place(p, k->in, at, value);
+    run_tile(p, rows * b->cols, value, k->temp, in_place ? out : NULL,
+             at_once ? k->g.at_once : NULL, k->g.reference);
     if (p->n_stores == 0) scatter(out, b->ld, value[p->n_in + p->n_instr - 1], rows, b->cols);
     for (int s = 0; s < p->n_stores; s++) {
-        float *to = (float *)k->in[p->store[s].input].data + (b->row + first) * k->g.cols + b->col;
+        float *to = (float *)k->in[p->store[s].input].data + at;
         scatter(to, k->g.cols, value[p->store[s].value], rows, b->cols);
     }
 }
@@ -257,6 +297,7 @@ void wf_pw_run_block(const wf_pw *p, const wf_tensor in[], const wf_shape *shape
     k.room = scratch;
     k.temp = scratch + (int64_t)p->n_in * WF_PW_TILE;
     k.g.reference = reference;
+    find_stores_at_once(&k.g, p);
     k.g.cols = wf_last(shape);
     k.g.rank = 0;
     for (int a = 0; a + 1 < shape->rank; a++) k.g.dim[k.g.rank++] = shape->dim[a];

@@ -26,9 +26,10 @@ wf_node *wf_decayed(wf_node *p, wf_node *lr, float decay)
 
 wf_node *wf_step_number(wf_node *p)
 {
-    wf_node *count = wf_state_shaped(p, "step", WF_SCALAR);
+    bool is_new;
+    wf_node *count = wf_state_shared(p, "step", &is_new);
     wf_node *t = wf_shift(count, 1);
-    wf_assign(count, t);
+    if (is_new) wf_assign(count, t);
     return t;
 }
 

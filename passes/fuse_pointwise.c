@@ -15,6 +15,7 @@
 #include "ops/pointwise.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct builder {
     wf_pw p;
@@ -39,21 +40,34 @@ static bool take_inputs(builder *b, const wf_node *n, const wf_node *skip)
     return true;
 }
 
-/* Append n's instructions; reads of inner become value inner_value. All inputs are known. */
+/* The number of a value that an instruction before has made already; -1 if none has. */
+static int made_before(const builder *b, const wf_pw_instr *k)
+{
+    for (int i = 0; i < b->p.n_instr; i++) {
+        const wf_pw_instr *x = &b->p.instr[i];
+        if (x->op == k->op && !memcmp(x->in, k->in, sizeof k->in) &&
+            (x->attr == k->attr || !memcmp(x->attr, k->attr, k->op->attr_size)))
+            return b->p.n_in + i;
+    }
+    return -1;
+}
+
+/* Append n's instructions, the last one in any case; reads of inner become value inner_value. All
+ * inputs are known. */
 static bool take_program(builder *b, const wf_node *n, const wf_node *inner, int inner_value)
 {
     const wf_pw *p = n->attr;
-    int base = b->p.n_in + b->p.n_instr;
     if (b->p.n_instr + p->n_instr > WF_PW_INSTR) return false;
     if (b->p.n_stores + p->n_stores > WF_PW_STORES) return false;
     int value[WF_PW_IN + WF_PW_INSTR];
     for (int i = 0; i < p->n_in; i++)
         value[i] = n->in[i] == inner ? inner_value : input_of(b, n->in[i]);
-    for (int i = 0; i < p->n_instr; i++) value[p->n_in + i] = base + i;
     for (int i = 0; i < p->n_instr; i++) {
         wf_pw_instr k = p->instr[i];
         for (int j = 0; j < k.n_in; j++) k.in[j] = value[k.in[j]];
-        b->p.instr[b->p.n_instr++] = k;
+        int known = i < p->n_instr - 1 ? made_before(b, &k) : -1;
+        value[p->n_in + i] = known >= 0 ? known : b->p.n_in + b->p.n_instr;
+        if (known < 0) b->p.instr[b->p.n_instr++] = k;
     }
     for (int i = 0; i < p->n_stores; i++) {
         b->p.store[b->p.n_stores].value = value[p->store[i].value];

@@ -188,6 +188,9 @@ WF_API const wf_hyper *wf_hyper_find(const wf_optimizer *o, const char *name);
 WF_API wf_node *wf_state(wf_node *p, const char *name);
 /* The same with another shape, e.g. WF_SCALAR for a step counter. */
 WF_API wf_node *wf_state_shaped(wf_node *p, const char *name, wf_shape shape);
+/* A scalar that all parameters of a request share, kept with the one whose name is first: is it new
+ * (then somebody must assign it), or known from another parameter's step? */
+WF_API wf_node *wf_state_shared(wf_node *p, const char *name, bool *is_new);
 WF_API wf_role wf_param_role(const wf_node *p);
 
 /* A number of a schedule; all are finite. */
