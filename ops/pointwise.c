@@ -13,8 +13,7 @@ typedef struct geometry {
     int rank; /* outer axes */
     int64_t dim[WF_MAX_RANK], cols, rows;
     int64_t step[WF_PW_IN][WF_MAX_RANK], inner[WF_PW_IN];
-    int8_t at_once[WF_PW_INSTR]; /* see run_tile */
-    bool reference;              /* without the vector layer */
+    bool reference; /* without the vector layer */
 } geometry;
 
 static void fill(int64_t n, float *y, float value, bool reference)
@@ -89,39 +88,18 @@ static void run_scalar(const wf_pw_instr *k, int64_t n, float *y, const float *c
     }
 }
 
-/* The store that an instruction's result may go to at once, since the tensor's old value is not
- * wanted any more; -1: none. */
-static int store_at_once(const wf_pw *p, int instr)
-{
-    for (int s = 0; s < p->n_stores; s++) {
-        if (p->store[s].value != p->n_in + instr) continue;
-        bool is_wanted = false;
-        for (int t = 0; t < p->n_stores; t++) is_wanted |= p->store[t].value == p->store[s].input;
-        for (int i = instr + 1; i < p->n_instr; i++)
-            for (int j = 0; j < p->instr[i].n_in; j++)
-                is_wanted |= p->instr[i].in[j] == p->store[s].input;
-        if (!is_wanted) return s;
-    }
-    return -1;
-}
-
-static void find_stores_at_once(geometry *g, const wf_pw *p)
-{
-    for (int i = 0; i < p->n_instr; i++) g->at_once[i] = (int8_t)store_at_once(p, i);
-}
-
 /* All instructions on n elements; value[] holds the inputs and receives the results. The last
- * result goes to out (if any), those of at_once (or NULL) to the memory of the stored input. Either
- * may be what the instruction reads. */
+ * result goes to out (if any), and with at_once those that may go to stored inputs at once do
+ * so. Either may be what the instruction reads. */
 static void run_tile(const wf_pw *p, int64_t n, const float *value[], float *temp, float *out,
-                     const int8_t *at_once, bool reference)
+                     bool at_once, bool reference)
 {
     for (int i = 0; i < p->n_instr; i++) {
         const wf_pw_instr *k = &p->instr[i];
         const float *x[4];
         for (int j = 0; j < k->n_in; j++) x[j] = value[k->in[j]];
         float *y = i == p->n_instr - 1 && out ? out : temp + (int64_t)i * WF_PW_TILE;
-        if (at_once && at_once[i] >= 0) y = (float *)value[p->store[at_once[i]].input];
+        if (at_once && k->store) y = (float *)value[p->store[k->store - 1].input];
         if (reference && k->op->scalar)
             run_scalar(k, n, y, x);
         else
@@ -188,7 +166,7 @@ static void run_part(const wf_call *c, const geometry *g, const bool is_filled[]
     int64_t at = row * g->cols + col;
     float *out = c->out->data && p->n_stores == 0 ? (float *)c->out->data + at : NULL;
     bool at_once = is_in_place(p, c->in, at, value);
-    run_tile(p, n, value, temp, out, at_once ? g->at_once : NULL, g->reference);
+    run_tile(p, n, value, temp, out, at_once, g->reference);
     store_all(p, c->in, at, n, value);
 }
 
@@ -215,7 +193,6 @@ static void pointwise_run(const wf_call *c, int64_t lo, int64_t hi)
     int64_t step = rows_per_unit(&g, tile);
     bool is_filled[WF_PW_IN];
     g.reference = c->reference;
-    find_stores_at_once(&g, c->attr);
     fill_scalars(&g, c->n_in, c->in, wf_min_i64(tile, g.cols), c->scratch, is_filled);
     for (int64_t u = lo; u < hi; u++) {
         int64_t from = u % parts * 4 * tile, to = wf_min_i64(from + 4 * tile, g.cols);
@@ -280,8 +257,7 @@ static void run_rows(const block_run *k, int64_t first, int64_t rows)
     bool in_place = p->n_stores == 0 && (b->ld == b->cols || rows == 1);
     int64_t at = (b->row + first) * k->g.cols + b->col;
     bool at_once = (k->g.cols == b->cols || rows == 1) && is_in_place(p, k->in, at, value);
-    run_tile(p, rows * b->cols, value, k->temp, in_place ? out : NULL,
-             at_once ? k->g.at_once : NULL, k->g.reference);
+    run_tile(p, rows * b->cols, value, k->temp, in_place ? out : NULL, at_once, k->g.reference);
     if (p->n_stores == 0) scatter(out, b->ld, value[p->n_in + p->n_instr - 1], rows, b->cols);
     for (int s = 0; s < p->n_stores; s++) {
         float *to = (float *)k->in[p->store[s].input].data + at;
@@ -297,7 +273,6 @@ void wf_pw_run_block(const wf_pw *p, const wf_tensor in[], const wf_shape *shape
     k.room = scratch;
     k.temp = scratch + (int64_t)p->n_in * WF_PW_TILE;
     k.g.reference = reference;
-    find_stores_at_once(&k.g, p);
     k.g.cols = wf_last(shape);
     k.g.rank = 0;
     for (int a = 0; a + 1 < shape->rank; a++) k.g.dim[k.g.rank++] = shape->dim[a];
@@ -308,6 +283,27 @@ void wf_pw_run_block(const wf_pw *p, const wf_tensor in[], const wf_shape *shape
     int64_t rows = wf_max_i64(1, tile_size(p) / b->cols), all = wf_min_i64(rows, b->rows) * b->cols;
     fill_scalars(&k.g, p->n_in, in, all, scratch, k.is_filled);
     for (int64_t r = 0; r < b->rows; r += rows) run_rows(&k, r, wf_min_i64(rows, b->rows - r));
+}
+
+/* Is the old value of the tensor that store s writes wanted after this instruction? */
+static bool is_wanted(const wf_pw *p, int s, int instr)
+{
+    int old = p->store[s].input;
+    for (int t = 0; t < p->n_stores; t++)
+        if (p->store[t].value == old) return true;
+    for (int i = instr + 1; i < p->n_instr; i++)
+        for (int j = 0; j < p->instr[i].n_in; j++)
+            if (p->instr[i].in[j] == old) return true;
+    return false;
+}
+
+void wf_pw_settle(wf_pw *p)
+{
+    for (int i = 0; i < p->n_instr; i++) {
+        p->instr[i].store = 0;
+        for (int s = 0; s < p->n_stores; s++)
+            if (p->store[s].value == p->n_in + i && !is_wanted(p, s, i)) p->instr[i].store = s + 1;
+    }
 }
 
 wf_pw wf_pw_single(const wf_node *n, wf_node *in[4])

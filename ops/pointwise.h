@@ -17,6 +17,7 @@ typedef struct wf_pw_instr {
     const void *attr;
     int n_in;
     int in[4]; /* numbers of values */
+    int store; /* 1 + the store that its result may go to at once (wf_pw_settle), or 0 */
 } wf_pw_instr;
 
 typedef struct wf_pw {
@@ -42,6 +43,10 @@ int64_t wf_pw_scratch(const wf_pw *p);
  * block->out. */
 void wf_pw_run_block(const wf_pw *p, const wf_tensor in[], const wf_shape *shape, bool reference,
                      const wf_pw_block *b, float *scratch);
+
+/* Find what results may be written into stored tensors by their instruction: those whose tensor's
+ * old value nobody wants any more. */
+void wf_pw_settle(wf_pw *p);
 
 /* A program of one instruction: what an elementwise node is when nothing is fused into it; in[]
  * receives its inputs, each once. */
