@@ -12,8 +12,9 @@ if(WF_XSMM)
 endif()
 
 # Vector levels: ops/vec.c and ops/level_*.c are compiled once for each, and one is picked at run
-# time, so that a binary is good for every x86-64; for other processors there is the base. Only these files contract a*b + c: elsewhere the
-# bits must not depend on what the compiler makes of an expression.
+# time, so that a binary is good for every x86-64; for other processors there is the base. Only these
+# files contract a*b + c: elsewhere the bits must not depend on what the compiler makes of an
+# expression.
 set(WF_LEVELS base)
 set(WF_LEVEL_FLAGS_base -DWF_LEVEL_BASE -ffp-contract=fast)
 if(WF_X86_64)

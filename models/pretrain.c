@@ -19,15 +19,10 @@ bool wf_pretrain_fail(const wf_pretrain *p)
 /* ---- before the first step ---- */
 
 /* All that is written, the checkpoint first; the vocabulary is a copy of --vocab. */
-static const char *const outputs[] = {"checkpoint.safetensors",
-                                      "model.safetensors",
-                                      "config.json",
-                                      "loss.png",
-                                      "best.safetensors",
-                                      "vocab.txt",
-                                      "model_last.safetensors",
-                                      NULL};
-enum { CHECKPOINT, MODEL, CONFIG, PLOT, BEST };
+static const char *const outputs[] = {
+    "checkpoint.safetensors", "model.safetensors",      "config.json", "loss.png",
+    "best.safetensors",       "model_last.safetensors", "vocab.txt",   NULL};
+enum { CHECKPOINT, MODEL, CONFIG, PLOT, BEST, LAST };
 
 /* Nothing is replaced that was not asked for; one line says how to go on. */
 static bool check_folder(const wf_pretrain *p)
@@ -38,9 +33,10 @@ static bool check_folder(const wf_pretrain *p)
         [CONFIG] = "choose another folder, or replace it with --overwrite",
         [PLOT] = "choose another folder, or replace it with --overwrite",
         [BEST] = "choose another folder, or replace it with --overwrite",
+        [LAST] = "choose another folder, or replace it with --overwrite",
     };
     bool ok = true;
-    for (int i = CHECKPOINT; i <= BEST && ok && !p->o->resume && !p->o->overwrite; i++) {
+    for (int i = CHECKPOINT; i <= LAST && ok && !p->o->resume && !p->o->overwrite; i++) {
         char *path = wf_path_join(p->o->out, outputs[i]);
         if (!path) return wf_complain(p->command.name, "out of memory");
         if (!access(path, F_OK))
@@ -156,12 +152,19 @@ static bool explain(const wf_pretrain *p)
     return !p->o->explain || wf_explain_to(p->train, p->o->explain) == WF_OK || wf_pretrain_fail(p);
 }
 
+/* What not every run writes would stay as another run's. */
+static void remove_others(const wf_pretrain *p)
+{
+    unlinkat(p->lock, outputs[BEST], 0);
+    unlinkat(p->lock, outputs[LAST], 0);
+}
+
 static bool train(wf_pretrain *p)
 {
     if (!take_folder(p) || !read_text(p) || !prepare_model(p) || !make_folder(p) ||
         !wf_loop_open(&p->loop) || !explain(p))
         return false;
-    if (!p->o->resume) unlinkat(p->lock, outputs[BEST], 0); /* it was another run's */
+    if (!p->o->resume) remove_others(p);
     wf_stop_on_signals();
     p->task.train = p->train;
     p->task.accumulate = p->training.minimize.accumulate;

@@ -42,52 +42,88 @@ static bool is_same(const wf_store *a, const wf_store *b)
     return same;
 }
 
-static void begin_with(trial *t, const wf_optimizer *o, wf_minimize_options options)
+static void begin_with(trial *t, const wf_optimizer *o, const void *hyper,
+                       wf_minimize_options options)
 {
     *t = begin();
-    wf_minimize(w_times_gradient(t, (wf_role){0}), o, NULL, &options);
+    if (options.accumulate > 1) options.items = wf_input(t->g, "items", WF_F32, WF_SCALAR);
+    wf_minimize(w_times_gradient(t, (wf_role){0}), o, hyper, &options);
     compile(t, 0.01f);
 }
 
-/* Counters of steps are among the states: a step that was skipped never was. */
-Test(nonfinite, a_skipped_run_leaves_all_bits_and_counts_for_nothing)
+static void run_of_items(trial *t, int step, bool has_items)
+{
+    if (has_items) cr_assert_eq(wf_set(t->p, "items", (float)(1 + step % 3)), WF_OK);
+    run(t, step);
+}
+
+/* A run that is bad changes nothing, neither at once nor later. */
+static void expect_skips(const wf_optimizer *o, const void *hyper, wf_minimize_options options,
+                         const char *what)
 {
     static const float bad[] = {NAN, INFINITY, -INFINITY};
+    const bool has_items = options.accumulate > 1;
+    trial t, u;
+    begin_with(&u, o, hyper, options);
+    options.skip_nonfinite = true;
+    begin_with(&t, o, hyper, options);
+    for (int step = 1; step <= 2 * STEPS; step++) {
+        size_t n, m;
+        run_of_items(&t, step, has_items);
+        run_of_items(&u, step, has_items);
+        cr_expect_eq(wf_scalar(t.p, "nonfinite"), 0, "%s, %s", o->name, what);
+        cr_expect(is_same(t.store, u.store), "%s, %s: step %d has other bits", o->name, what, step);
+        char *x = bytes_of(t.store, &n);
+        if (has_items) wf_set(t.p, "items", 5);
+        t.gradient[step % 6] = bad[step % 3];
+        cr_assert_eq(wf_run(t.p), WF_OK);
+        cr_expect(isnan(wf_scalar(t.p, "nonfinite")), "%s, %s", o->name, what);
+        char *y = bytes_of(t.store, &m);
+        cr_expect(n == m && !memcmp(x, y, n), "%s, %s: a bad run after step %d changed bits",
+                  o->name, what, step);
+        free(x);
+        free(y);
+    }
+    end(&t);
+    end(&u);
+}
+
+/* Counters of steps are among the states: a step that was skipped never was. In a window of three
+ * runs, bad ones come before its first, second and third. */
+Test(nonfinite, a_skipped_run_leaves_all_bits_and_counts_for_nothing)
+{
+    static const struct {
+        wf_minimize_options options;
+        const char *what;
+    } ways[] = {
+        {{0}, "alone"},
+        {{.clip_norm = 1}, "clipped"},
+        {{.accumulate = 3}, "accumulated"},
+        {{.accumulate = 3,
+          .clip_value = 1,
+          .clip_adaptive = 0.5f,
+          .clip_tensor = 2,
+          .clip_norm = 1,
+          .lookahead = 2,
+          .ema = 0.9f,
+          .ema_warmup = true},
+         "accumulated, clipped, with Lookahead and averages"},
+    };
     const wf_optimizer *o;
     for (int i = 0; (o = wf_optimizer_at(i)); i++)
-        for (int clip = 0; clip < 2; clip++) {
-            wf_minimize_options skips = {.skip_nonfinite = true, .clip_norm = clip ? 1 : 0};
-            wf_minimize_options plain = {.clip_norm = skips.clip_norm};
-            trial t, u;
-            begin_with(&t, o, skips);
-            begin_with(&u, o, plain);
-            for (int step = 1; step <= STEPS; step++) {
-                size_t n, m;
-                run(&t, step);
-                run(&u, step);
-                cr_expect_eq(wf_scalar(t.p, "nonfinite"), 0, "%s", o->name);
-                cr_expect(is_same(t.store, u.store), "%s, clip %d: step %d has other bits", o->name,
-                          clip, step);
-                char *x = bytes_of(t.store, &n);
-                t.gradient[step] = bad[(i + step) % 3];
-                cr_assert_eq(wf_run(t.p), WF_OK);
-                cr_expect(isnan(wf_scalar(t.p, "nonfinite")), "%s", o->name);
-                char *y = bytes_of(t.store, &m);
-                cr_expect(n == m && !memcmp(x, y, n), "%s, clip %d: a bad step changed bits",
-                          o->name, clip);
-                free(x);
-                free(y);
-            }
-            end(&t);
-            end(&u);
-        }
+        for (size_t k = 0; k < sizeof ways / sizeof *ways; k++)
+            expect_skips(o, NULL, ways[k].options, ways[k].what);
+    const wf_tiger_hyper own = {.beta = 0.9f, .decay = 0.01f, .accumulate = 3};
+    expect_skips(&wf_tiger, &own, (wf_minimize_options){0}, "windows of its own");
+    expect_skips(&wf_tiger, &own, (wf_minimize_options){.lookahead = 2, .ema = 0.9f},
+                 "windows of its own, with Lookahead and averages");
 }
 
 /* Large gradients whose squares, and whose sum, are beyond the largest float are finite still. */
 Test(nonfinite, large_gradients_are_finite)
 {
     trial t;
-    begin_with(&t, &wf_sgd, (wf_minimize_options){.skip_nonfinite = true});
+    begin_with(&t, &wf_sgd, NULL, (wf_minimize_options){.skip_nonfinite = true});
     for (int i = 0; i < 6; i++) t.gradient[i] = 3e38f;
     wf_store_put(t.store, "w", WF_F32, WF_SHAPE(2, 3), (const float[6]){0});
     cr_assert_eq(wf_run(t.p), WF_OK);
