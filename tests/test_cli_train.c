@@ -189,3 +189,14 @@ Test(cli_train, a_model_that_overflows_is_told_the_op)
     cr_expect(strstr(o.out, "no update, 3 of at most 4 in a row"), "%s", o.out);
     cr_expect(is_one_line(o.err) && strstr(o.err, "not finite, the first is"), "%s", o.err);
 }
+
+/* The program that trains adds to a product in one op, "linear"; the one that looks for the cause
+ * has the product and the "add" apart. */
+Test(cli_train, what_overflows_is_told_in_single_ops)
+{
+    outcome o = weft(TRAIN "--text text.txt --steps 30 --optimizer sgd --lr 1e37 --warmup 1 "
+                           "--dropout 0 --eval-every 100 --nonfinite stop");
+    cr_expect_eq(o.code, 1, "code %d: %s", o.code, o.err);
+    cr_expect(strstr(o.err, "rms_norm_grad: ") && strstr(o.err, "; of finite add up to "), "%s",
+              o.err);
+}
