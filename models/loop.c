@@ -78,13 +78,14 @@ static void tell_stale(const wf_loop *l)
 
 /* ---- steps ---- */
 
-/* Something is odd about a batch: for people a text, for the log an event with these members. */
+/* Something is odd about a batch: for people a text that ends with it, for the log an event with
+ * these members. */
 static void tell_of_batch(wf_loop *l, const wf_batch *b, const char *event, const char *text,
                           const char *members)
 {
     wf_progress_break(&l->progress);
-    printf("step %lld  %s; the batch is at epoch %lld, position %lld of the data\n",
-           (long long)l->step, text, (long long)b->epoch, (long long)b->position);
+    printf("step %lld  %s is at epoch %lld, position %lld of the data\n", (long long)l->step, text,
+           (long long)b->epoch, (long long)b->position);
     wf_loop_log(l, event, "\"step\": %lld, %s, \"epoch\": %lld, \"position\": %lld",
                 (long long)l->step, members, (long long)b->epoch, (long long)b->position);
 }
@@ -102,20 +103,23 @@ static bool skip(wf_loop *l, const wf_batch *b, double loss)
                                             : "the loss or a gradient is not finite, but was when "
                                               "repeated");
     }
-    snprintf(text, sizeof text, "%s is not finite: no update, %lld of at most %lld in a row",
+    snprintf(text, sizeof text,
+             "%s is not finite: no update, %lld of at most %lld in a row; the batch",
              isfinite(loss) ? "a gradient" : "the loss", n, most);
     snprintf(members, sizeof members, "\"in_row\": %lld", n);
     tell_of_batch(l, b, "skip", text, members);
     return true;
 }
 
+/* Of a step of several batches, the first one tells where they lie. */
 static void watch_spikes(wf_loop *l, const wf_batch *b, double loss)
 {
-    char text[120], members[120];
+    char text[250], members[120];
     double median, deviations = wf_loop_deviations(l, loss, &median);
     if (l->o->spike <= 0 || deviations <= l->o->spike) return;
-    snprintf(text, sizeof text, "loss %.4f is %.1f deviations above the median %.4f of late", loss,
-             deviations, median);
+    snprintf(text, sizeof text,
+             "loss %.4f is %.1f deviations above the median %.4f of late; %s batch", loss,
+             deviations, median, l->task->accumulate > 1 ? "its first" : "the");
     snprintf(members, sizeof members, "\"loss\": %.6g, \"median\": %.6g, \"deviations\": %.4g",
              loss, median, deviations);
     tell_of_batch(l, b, "spike", text, members);
@@ -145,20 +149,21 @@ static bool run(wf_loop *l, wf_batch *b, wf_progress_step *now)
 static bool step(wf_loop *l)
 {
     const wf_task *t = l->task;
-    wf_batch b = {0};
+    wf_batch b = {0}, first = {0};
     wf_progress_step mean, now = {.step = l->step + 1};
     double rate = t->rate(t->driver, l->step);
     if (wf_set(t->train, "lr", (float)rate) != WF_OK) return fail(l);
-    int done = 0;
+    int done = 0, runs = 0;
     do {
         int64_t skipped = l->skipped;
         if (!run(l, &b, &now)) return false;
+        if (runs++ == 0) first = b;
         if (l->skipped > skipped && t->accumulate <= 1) return true;
         done += l->skipped == skipped;
     } while (done < t->accumulate);
     if (t->accumulate > 1 && now.labels > 0) now.loss /= now.labels;
     wf_curve_add(&l->losses, (double)l->step, now.loss);
-    watch_spikes(l, &b, now.loss);
+    watch_spikes(l, &first, now.loss);
     if (wf_progress_add(&l->progress, &now, &mean)) wf_loop_tell_step(l, &mean, rate, b.epoch);
     return true;
 }

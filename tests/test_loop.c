@@ -44,7 +44,7 @@ static bool next(void *driver, wf_batch *b)
     fake *f = driver;
     int64_t i = f->task.accumulate > 1 ? f->n_batches++ : f->loop.step;
     f->target = f->losses ? f->losses[i] : 1;
-    *b = (wf_batch){.items = 4, .weight = 4, .epoch = 1, .position = 4 * f->loop.step};
+    *b = (wf_batch){.items = 4, .weight = 4, .epoch = 1, .position = 4 * i};
     return true;
 }
 
@@ -308,6 +308,21 @@ Test(loop, losses_before_a_break_count_after_it)
     wf_loop_load(&f.loop, f.checkpoint);
     cr_expect(run(&f, text), "%s", text);
     expect_says(text, "step 70  loss 9.0000 is 125.0 deviations above"); /* of 1 % of 4 */
+    end(&f);
+}
+
+Test(loop, a_step_of_several_batches_that_jumps_tells_its_first_one)
+{
+    enum { STEPS = WF_SPIKE_WINDOW + 1 };
+    static char text[4096];
+    float losses[2 * STEPS];
+    for (int i = 0; i < 2 * STEPS; i++) losses[i] = i < 2 * STEPS - 2 ? 4 : 9;
+    fake f;
+    start_with(&f, STEPS, 2);
+    f.losses = losses;
+    f.o.loop.eval_every = f.o.loop.show_every = STEPS;
+    cr_expect(run(&f, text), "%s", text);
+    expect_says(text, "of late; its first batch is at epoch 1, position 512 of the data\n");
     end(&f);
 }
 

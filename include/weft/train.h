@@ -122,9 +122,10 @@ WF_API const wf_optimizer *wf_optimizer_at(int i);              /* NULL behind t
 
 /* ---- schedules -------------------------------------------------------------------------- */
 
-/* Learning-rate schedules: what lr is multiplied by at update n = 0, 1, ..., before it; a function
- * of n alone, so that a stopped run goes on from its n. n counts runs of the program: where k of
- * them make one step (accumulate of tiger), steps here are micro-steps, as in bert4keras. */
+/* Learning-rate schedules: what lr is multiplied by at step n = 0, 1, ..., before it; a function of
+ * n alone, so that a stopped run goes on from its n. A step is what the caller counts. In the
+ * drivers that is an update; but where tiger accumulates by itself it is a run (a micro-step of
+ * bert4keras). */
 typedef struct wf_knot {
     int64_t step;
     double value;
