@@ -7,6 +7,8 @@
  */
 #include "ops/gemm_xsmm.h"
 
+#include "ops/vec.h"
+
 #include <libxsmm.h>
 #include <limits.h>
 #include <string.h>
@@ -29,6 +31,7 @@ static void run_jit_bf16(const wf_gemm *g, const void *a, const void *b, float *
 bool wf_xsmm_fits(const wf_gemm_shape *s)
 {
     const int64_t most = INT_MAX / (int64_t)sizeof(float);
+    if (s->bf16 && s->lda % 2) return false; /* it counts lda in pairs and drops what is over */
     return s->n >= FEWEST_COLUMNS && s->m <= most && s->n <= most && s->k <= most &&
            s->lda <= most && s->ldb <= most && s->ldc <= most && s->step_a <= most &&
            s->step_b <= most;
@@ -38,9 +41,12 @@ void wf_xsmm_get(wf_gemm *g)
 {
     const wf_gemm_shape *s = &g->shape;
     const int bytes = (int)sizeof(float), prefetch = LIBXSMM_GEMM_PREFETCH_NONE;
+    /* libxsmm finds a kernel by its shape and flags, whatever the target was when it was made: a
+     * flag that means nothing for float32 keeps those of the levels apart. */
+    const int level = wf_vec_get()->width == 16 ? LIBXSMM_GEMM_FLAG_VNNI_A : LIBXSMM_GEMM_FLAG_NONE;
     const int flags = s->bf16      ? LIBXSMM_GEMM_FLAG_VNNI_A
-                      : s->trans_a ? LIBXSMM_GEMM_FLAG_TRANS_B
-                                   : LIBXSMM_GEMM_FLAG_NONE;
+                      : s->trans_a ? level | LIBXSMM_GEMM_FLAG_TRANS_B
+                                   : level;
     const int m = (int)s->n, n = (int)s->m, k = (int)s->k;
     const float alpha = 1, beta = s->accumulate ? 1 : 0;
     libxsmm_blasint lda = (int)s->lda, ldb = (int)s->ldb, ldc = (int)s->ldc;

@@ -110,3 +110,19 @@ Test(gemm, avx512)
 {
     check_level("avx512");
 }
+
+static wf_gemm kernel_of_level(const char *isa)
+{
+    const wf_gemm_shape s = {.m = 48, .n = 32, .k = 64, .lda = 64, .ldb = 32, .ldc = 32};
+    wf_gemm none = {.jit = NULL};
+    if (!wf_vec_select(isa)) return none; /* not on this processor */
+    wf_gemm_select(isa);
+    return wf_gemm_get(&s);
+}
+
+Test(gemm, levels_have_kernels_of_their_own_even_in_one_process)
+{
+    wf_gemm narrow = kernel_of_level("avx2"), wide = kernel_of_level("avx512");
+    cr_expect(!narrow.jit || narrow.jit != wide.jit);
+    cr_expect(narrow.jit == kernel_of_level("avx2").jit);
+}
