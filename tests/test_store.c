@@ -43,7 +43,7 @@ static void remove_folder(void)
     remove(folder);
 }
 
-TestSuite(store, .init = make_folder, .fini = remove_folder, .timeout = 60);
+TestSuite(store, .init = make_folder, .fini = remove_folder, .timeout = 150);
 
 static const char *in_folder(const char *name)
 {

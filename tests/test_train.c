@@ -224,7 +224,7 @@ Test(train, the_naive_references_train_the_same_model, .timeout = 60)
     wf_store_free(golden);
 }
 
-Test(train, gau_alpha_has_98_tensors_and_96517632_parameters, .timeout = 60)
+Test(train, gau_alpha_has_98_tensors_and_96517632_parameters, .timeout = 150)
 {
     static const wf_size_value sizes[] = {{"tokens", 8}, {"rows", 1}, {"picks", 2}, {NULL, 0}};
     wf_gau_config c = {.layers = 24,
