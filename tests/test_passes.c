@@ -116,6 +116,36 @@ Test(passes, an_optimizer_step_becomes_one_program_with_two_stores)
     wf_graph_free(g);
 }
 
+static int count(const char *text, const char *what)
+{
+    int n = 0;
+    for (const char *at = strstr(text, what); at; at = strstr(at + 1, what)) n++;
+    return n;
+}
+
+Test(passes, steps_of_adam_are_counted_once_and_make_no_value_twice)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *loss = NULL;
+    for (int i = 0; i < 3; i++) {
+        char name[2] = {(char)('u' + i), 0};
+        wf_node *w = wf_param(g, name, WF_SHAPE(4, 6 + i), kernel, (wf_init){0});
+        wf_node *sum = wf_sum(wf_exp(w), WF_ALL, false);
+        loss = loss ? wf_add(loss, sum) : sum;
+    }
+    wf_minimize(loss, &wf_adamw, NULL, NULL);
+    wf_pass_options o = {0};
+    cr_assert(wf_optimize(g, &o), "%s", g->message);
+    char *text = wf_graph_text(g);
+    cr_expect_eq(count(text, "# opt/adamw/u/step\n"), 1, "%s", text);
+    cr_expect_eq(count(text, "/step\n"), 1, "%s", text);
+    cr_expect_eq(count(text, "pointwise_store"), 3, "%s", text);
+    cr_expect_eq(count(text, "square"), 3, "%s", text);
+    cr_expect_eq(count(text, "sqrt"), 3 + 1, "%s", text); /* and 1 / sqrt(1 - beta2^t) */
+    free(text);
+    wf_graph_free(g);
+}
+
 Test(passes, two_updates_that_read_each_other_keep_the_old_values)
 {
     wf_graph *g = wf_graph_new();
