@@ -50,10 +50,9 @@ static inline int64_t wf_max_i64(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* a >= 0. Most sizes of small models need no division, which is slow. */
 static inline int64_t wf_ceil_div(int64_t a, int64_t b)
 {
-    return a <= b ? a > 0 : (a + b - 1) / b;
+    return (a + b - 1) / b;
 }
 
 #endif

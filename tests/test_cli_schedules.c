@@ -170,8 +170,7 @@ Test(cli_schedules, a_recipe_warns_where_it_must)
     }
     outcome o = weft("recipe --lr 1e-3 --decay 1 --schedule cosine --batch 100");
     const char *says[] = {"\n--lr 0.0002: 0.001 / 5, since",
-                          "\n--decay 5: weights still shrink by "
-                          "0.001 of",
+                          "\n--decay 5: weights still shrink by 0.001 of",
                           "\n--beta1 0.95 --beta2 0.98: published for language",
                           "\n--schedule cosine: unchanged", "\nA batch of 100 is fine"};
     for (size_t i = 0; i < sizeof says / sizeof *says; i++)

@@ -141,7 +141,7 @@ static void expect_equal_stores(const wf_store *a, const wf_store *b, const char
     }
 }
 
-Test(train, the_same_bits_with_1_2_3_and_7_threads, .timeout = 60)
+Test(train, the_same_bits_with_1_2_3_and_7_threads, .timeout = 150)
 {
     static const wf_optimizer *const optimizers[] = {&wf_tiger, &wf_lion, &wf_adamw, &wf_sgd};
     wf_store *golden = load_golden();
@@ -200,7 +200,7 @@ static double distance(const wf_store *a, const wf_store *b)
 }
 
 /* With dropout everywhere: both draw the same masks. */
-Test(train, the_naive_references_train_the_same_model, .timeout = 60)
+Test(train, the_naive_references_train_the_same_model, .timeout = 150)
 {
     wf_store *golden = load_golden();
     for (wf_gau_norm norm = WF_GAU_SOFTMAX_PLUS; norm <= WF_GAU_RELU2; norm++) {
