@@ -31,7 +31,7 @@ endforeach()
 target_link_options(test_reference PRIVATE -Wl,--wrap=wf_vec_get -Wl,--wrap=wf_gemm_get)
 
 # The public headers, each alone, as C11 and as C++11.
-foreach(header weft op train)
+foreach(header weft op train inspect)
     foreach(language c c++)
         wf_test(header_${header}_${language} LABELS house
             COMMAND ${CMAKE_C_COMPILER} -x ${language} -std=${language}11 -Wall -Wextra -Wpedantic
