@@ -72,11 +72,6 @@ static bool is_leaf(const wf_value *v)
     return v->place == WF_IN_STORE || v->place == WF_IN_INPUT;
 }
 
-static const int *inputs_of(const wf_program *p, const wf_step *s)
-{
-    return p->tensor_value + (s->call.in - p->tensors);
-}
-
 static bool is_bad(const wf_value *v)
 {
     return v->place != WF_IN_GRAPH && look_at(&v->tensor).bad > 0;
@@ -88,7 +83,7 @@ static void run_all(const wf_program *p, int64_t count, char *bad)
     for (int v = 0; v < p->n_values; v++) bad[v] = is_leaf(&p->values[v]) && is_bad(&p->values[v]);
     for (int i = 0; i < p->n_steps; i++) {
         const wf_step *s = &p->steps[i];
-        const int *in = inputs_of(p, s);
+        const int *in = wf_step_inputs(p, s);
         for (int j = 0; j < s->call.n_in; j++)
             if (p->values[in[j]].place == WF_IN_VIEW) bad[in[j]] = is_bad(&p->values[in[j]]);
         wf_program_step(p, s, count);
@@ -119,7 +114,7 @@ static void follow(const wf_program *p, char *bad, char *led)
         }
     for (int i = p->n_steps - 1; i >= 0; i--) {
         const wf_step *s = &p->steps[i];
-        const int *in = inputs_of(p, s);
+        const int *in = wf_step_inputs(p, s);
         if (s->node->op->traits & WF_EFFECT) mark(p, s->value, bad, led);
         for (int j = 0; led[s->value] && j < s->call.n_in; j++) mark(p, in[j], bad, led);
     }
@@ -165,7 +160,7 @@ static wf_status tell_step(const wf_program *p, const wf_step *s, int64_t count)
     size_t n = 0;
     for (const wf_step *before = p->steps; before < s; before++) wf_program_step(p, before, count);
     for (int j = 0; j < s->call.n_in && n < sizeof in; j++) {
-        const wf_value *v = &p->values[inputs_of(p, s)[j]];
+        const wf_value *v = &p->values[wf_step_inputs(p, s)[j]];
         look l = look_at(&v->tensor);
         if (l.n == 0) continue; /* integers */
         const char *what = v->node->name ? v->node->name : op_name(v->node, name);

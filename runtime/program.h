@@ -84,6 +84,12 @@ wf_status wf_program_settle(wf_program *p);
 /* Run one step; count is the number of finished runs, for random ops. */
 void wf_program_step(const wf_program *p, const wf_step *s, int64_t count);
 
+/* The values that a step reads, in the order of its inputs. */
+static inline const int *wf_step_inputs(const wf_program *p, const wf_step *s)
+{
+    return p->tensor_value + (s->call.in - p->tensors);
+}
+
 /* What a step takes, by its cost. */
 double wf_step_ns(const wf_step *s);
 

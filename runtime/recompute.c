@@ -57,12 +57,6 @@ static size_t bytes_of(const wf_program *q, int v)
     return (size_t)wf_elements(&n->shape) * wf_dtype_bytes(n->dtype);
 }
 
-/* The values that a step reads. */
-static const int *inputs_of(const wf_program *q, int step)
-{
-    return q->tensor_value + (q->steps[step].call.in - q->tensors);
-}
-
 static void find_uses(search *s)
 {
     wf_program *q = s->q;
@@ -75,7 +69,7 @@ static void find_uses(search *s)
         y->made = y->idle = i;
         y->is_busy = i == q->peak;
         for (int j = 0; j < q->steps[i].node->n_in; j++) {
-            use *x = &s->uses[origin_of(q, inputs_of(q, i)[j])];
+            use *x = &s->uses[origin_of(q, wf_step_inputs(q, &q->steps[i])[j])];
             if (i == q->peak) x->is_busy = true;
             if (i < q->peak) x->idle = i;
             if (i > q->peak && x->next < 0) x->next = i;
@@ -128,7 +122,7 @@ static size_t kept_for(const search *s, const choice *c, int *next)
     for (int i = 0; i < c->n; i++) {
         int step = s->uses[c->chain[i]].made;
         for (int j = 0; j < q->steps[step].node->n_in; j++) {
-            int v = origin_of(q, inputs_of(q, step)[j]), k = 0;
+            int v = origin_of(q, wf_step_inputs(q, &q->steps[step])[j]), k = 0;
             const wf_node *by = s->again[q->values[v].node->id];
             if (by && s->index[by->id] >= 0) v = s->index[by->id];
             if (is_in_chain(c, v) || is_there(s, v, c->chain[0])) continue;
