@@ -7,6 +7,8 @@
 
 #include <weft/weft.h>
 
+#include "models/gau.h"
+
 typedef struct wf_work wf_work;
 
 /* given: the store with a start that was exported; NULL: inputs are drawn. */
@@ -41,6 +43,8 @@ extern const wf_work_model wf_work_gau, wf_work_mlp, wf_work_gpt2, wf_work_tnews
 const wf_work *wf_work_at(int i);              /* NULL behind the last */
 const wf_work *wf_work_find(const char *name); /* NULL after one line on stderr */
 
+/* The unit of gau_* and tnews. */
+wf_gau_config wf_work_gau_config(const wf_work *w);
 /* Train by the workload's optimizer, with the numbers that the peers use. */
 void wf_work_minimize(wf_node *loss, const wf_work *w);
 /* Ends the process with the library's message, unless s is WF_OK. */

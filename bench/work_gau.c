@@ -16,16 +16,21 @@ static int64_t picks(const wf_work *w)
     return tokens(w) * 15 / 100;
 }
 
+wf_gau_config wf_work_gau_config(const wf_work *w)
+{
+    return (wf_gau_config){.layers = w->layers,
+                           .width = w->width,
+                           .expand = w->expand,
+                           .key = w->key,
+                           .vocab = w->vocab,
+                           .min_len = 1,
+                           .eps = 1e-12f};
+}
+
 static wf_graph *declare(const wf_work *w)
 {
     wf_graph *g = wf_graph_new();
-    wf_gau_config c = {.layers = w->layers,
-                       .width = w->width,
-                       .expand = w->expand,
-                       .key = w->key,
-                       .vocab = w->vocab,
-                       .min_len = 1,
-                       .eps = 1e-12f};
+    wf_gau_config c = wf_work_gau_config(w);
     wf_gau_batch batch = wf_gau_packed(g, false);
     wf_node *pick = wf_input(g, "picks", WF_I32, WF_SHAPE(picks(w)));
     wf_node *label = wf_input(g, "labels", WF_I32, WF_SHAPE(picks(w)));

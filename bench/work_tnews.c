@@ -57,13 +57,7 @@ static int64_t tokens(const wf_work *w)
 static wf_graph *declare(const wf_work *w)
 {
     wf_graph *g = wf_graph_new();
-    wf_gau_config c = {.layers = w->layers,
-                       .width = w->width,
-                       .expand = w->expand,
-                       .key = w->key,
-                       .vocab = w->vocab,
-                       .min_len = 1,
-                       .eps = 1e-12f};
+    wf_gau_config c = wf_work_gau_config(w);
     wf_gau_batch batch = wf_gau_packed(g, false);
     wf_node *first = wf_input(g, "first", WF_I32, WF_SHAPE(w->batch));
     wf_node *label = wf_input(g, "labels", WF_I32, WF_SHAPE(w->batch));
