@@ -1,6 +1,8 @@
 /* The table of workloads, and numbers for their inputs. */
 #include "bench/work.h"
 
+#include "graph/base.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,7 +68,7 @@ static void *find_or_make(wf_store *given, const char *name, int64_t n, bool *is
 {
     void *y = given ? wf_store_data(given, name, NULL, NULL) : NULL;
     *is_new = !y;
-    if (!y) y = malloc((size_t)n * 4);
+    if (!y) y = wf_aligned_alloc((size_t)n * 4); /* as the library would */
     if (!y) wf_work_check(WF_ENOMEM);
     return y;
 }

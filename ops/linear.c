@@ -15,8 +15,9 @@ wf_node *wf_linear(wf_node *x, wf_node *w, wf_node *b)
 
 static bool linear_infer(wf_node *y)
 {
-    const wf_linear_attr *a = y->attr;
+    wf_linear_attr *a = (wf_linear_attr *)y->attr; /* the node's own copy */
     wf_shape both;
+    wf_pw_settle(&a->program);
     if (!wf_matmul_infer(y, &a->product)) return false;
     for (int i = 2; i < y->n_in; i++)
         if (!wf_shape_broadcast(&y->in[i]->shape, &y->shape, &both) ||

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { PART = 4 * WF_PW_TILE }; /* elements of a unit */
+
 /* The output as [outer axes..., cols] with the fewest axes, and every input's strides in it. */
 typedef struct geometry {
     int rank; /* outer axes */
@@ -69,14 +71,9 @@ static int64_t offset(const geometry *g, int i, int64_t row)
     return at;
 }
 
-static int64_t tile_size(const wf_pw *p)
-{
-    return p->n_instr > 6 ? WF_PW_TILE / 2 : WF_PW_TILE;
-}
-
 int64_t wf_pw_scratch(const wf_pw *p)
 {
-    return (int64_t)(p->n_in + p->n_instr) * WF_PW_TILE;
+    return (int64_t)(p->n_in + p->n_slots) * WF_PW_TILE;
 }
 
 static void run_scalar(const wf_pw_instr *k, int64_t n, float *y, const float *const x[])
@@ -98,7 +95,7 @@ static void run_tile(const wf_pw *p, int64_t n, const float *value[], float *tem
         const wf_pw_instr *k = &p->instr[i];
         const float *x[4];
         for (int j = 0; j < k->n_in; j++) x[j] = value[k->in[j]];
-        float *y = i == p->n_instr - 1 && out ? out : temp + (int64_t)i * WF_PW_TILE;
+        float *y = i == p->n_instr - 1 && out ? out : temp + (int64_t)k->slot * WF_PW_TILE;
         if (at_once && k->store) y = (float *)value[p->store[k->store - 1].input];
         if (reference && k->op->scalar)
             run_scalar(k, n, y, x);
@@ -171,9 +168,9 @@ static void run_part(const wf_call *c, const geometry *g, const bool is_filled[]
 }
 
 /* Rows that one unit covers (cols fit into a tile), or 1 and a part of a row. */
-static int64_t rows_per_unit(const geometry *g, int64_t tile)
+static int64_t rows_per_unit(const geometry *g)
 {
-    return g->cols >= tile ? 1 : wf_max_i64(1, 4 * tile / wf_max_i64(g->cols, 1));
+    return g->cols >= WF_PW_TILE ? 1 : wf_max_i64(1, PART / wf_max_i64(g->cols, 1));
 }
 
 static int64_t pointwise_units(const wf_call *c, int phase)
@@ -181,25 +178,23 @@ static int64_t pointwise_units(const wf_call *c, int phase)
     if (phase > 0) return -1;
     geometry g;
     find_geometry(&g, &c->out->shape, c->n_in, c->in);
-    int64_t tile = tile_size(c->attr), parts = wf_ceil_div(g.cols, 4 * tile);
-    return wf_ceil_div(g.rows, rows_per_unit(&g, tile)) * parts;
+    return wf_ceil_div(g.rows, rows_per_unit(&g)) * wf_ceil_div(g.cols, PART);
 }
 
 static void pointwise_run(const wf_call *c, int64_t lo, int64_t hi)
 {
     geometry g;
     find_geometry(&g, &c->out->shape, c->n_in, c->in);
-    int64_t tile = tile_size(c->attr), parts = wf_ceil_div(g.cols, 4 * tile);
-    int64_t step = rows_per_unit(&g, tile);
+    int64_t parts = wf_ceil_div(g.cols, PART), step = rows_per_unit(&g);
     bool is_filled[WF_PW_IN];
     g.reference = c->reference;
-    fill_scalars(&g, c->n_in, c->in, wf_min_i64(tile, g.cols), c->scratch, is_filled);
+    fill_scalars(&g, c->n_in, c->in, wf_min_i64(WF_PW_TILE, g.cols), c->scratch, is_filled);
     for (int64_t u = lo; u < hi; u++) {
-        int64_t from = u % parts * 4 * tile, to = wf_min_i64(from + 4 * tile, g.cols);
+        int64_t from = u % parts * PART, to = wf_min_i64(from + PART, g.cols);
         int64_t row = u / parts * step, end = wf_min_i64(row + step, g.rows);
         for (; row < end; row++)
-            for (int64_t col = from; col < to; col += tile)
-                run_part(c, &g, is_filled, row, col, wf_min_i64(tile, to - col));
+            for (int64_t col = from; col < to; col += WF_PW_TILE)
+                run_part(c, &g, is_filled, row, col, wf_min_i64(WF_PW_TILE, to - col));
     }
 }
 
@@ -280,55 +275,15 @@ void wf_pw_run_block(const wf_pw *p, const wf_tensor in[], const wf_shape *shape
         for (int a = 0; a < shape->rank && in[i].data; a++)
             *(a < k.g.rank ? &k.g.step[i][a] : &k.g.inner[i]) =
                 stride_along(&in[i], shape->rank, a);
-    int64_t rows = wf_max_i64(1, tile_size(p) / b->cols), all = wf_min_i64(rows, b->rows) * b->cols;
+    int64_t rows = wf_max_i64(1, WF_PW_TILE / b->cols), all = wf_min_i64(rows, b->rows) * b->cols;
     fill_scalars(&k.g, p->n_in, in, all, scratch, k.is_filled);
     for (int64_t r = 0; r < b->rows; r += rows) run_rows(&k, r, wf_min_i64(rows, b->rows - r));
 }
 
-/* Is the old value of the tensor that store s writes wanted after this instruction? */
-static bool is_wanted(const wf_pw *p, int s, int instr)
+static bool pointwise_infer(wf_node *y)
 {
-    int old = p->store[s].input;
-    for (int t = 0; t < p->n_stores; t++)
-        if (p->store[t].value == old) return true;
-    for (int i = instr + 1; i < p->n_instr; i++)
-        for (int j = 0; j < p->instr[i].n_in; j++)
-            if (p->instr[i].in[j] == old) return true;
-    return false;
-}
-
-void wf_pw_settle(wf_pw *p)
-{
-    for (int i = 0; i < p->n_instr; i++) {
-        p->instr[i].store = 0;
-        for (int s = 0; s < p->n_stores; s++)
-            if (p->store[s].value == p->n_in + i && !is_wanted(p, s, i)) p->instr[i].store = s + 1;
-    }
-}
-
-wf_pw wf_pw_single(const wf_node *n, wf_node *in[4])
-{
-    wf_pw p = {.n_instr = 1};
-    p.instr[0] = (wf_pw_instr){.op = n->op, .attr = n->attr, .n_in = n->n_in};
-    for (int i = 0; i < n->n_in && i < 4; i++) {
-        int at = 0;
-        while (at < p.n_in && in[at] != n->in[i]) at++;
-        if (at == p.n_in) in[p.n_in++] = n->in[i];
-        p.instr[0].in[i] = at;
-    }
-    return p;
-}
-
-const wf_pw *wf_stores_of(const wf_node *n)
-{
-    if (n->op == &wf_op_linear_store) return &((const wf_linear_attr *)n->attr)->program;
-    return n->op == &wf_op_pointwise_store ? n->attr : NULL;
-}
-
-int wf_store_input(const wf_node *n, int i)
-{
-    int input = wf_stores_of(n)->store[i].input;
-    return n->op == &wf_op_linear_store ? input + 1 : input;
+    wf_pw_settle((wf_pw *)y->attr); /* the node's own copy */
+    return wf_infer_broadcast(y);
 }
 
 static wf_cost pointwise_cost(const wf_node *y)
@@ -366,7 +321,7 @@ static int pointwise_print(const void *attr, char *text, size_t size)
 }
 
 #define POINTWISE                                                                                  \
-    .arity = -1, .attr_size = sizeof(wf_pw), .infer = wf_infer_broadcast, .cost = pointwise_cost,  \
+    .arity = -1, .attr_size = sizeof(wf_pw), .infer = pointwise_infer, .cost = pointwise_cost,     \
     .scratch = pointwise_scratch, .units = pointwise_units, .run = pointwise_run,                  \
     .print = pointwise_print
 

@@ -10,18 +10,19 @@
 
 #include "ops/ops.h"
 
-enum { WF_PW_INSTR = 40, WF_PW_IN = 16, WF_PW_STORES = 4, WF_PW_TILE = 1024 };
+enum { WF_PW_INSTR = 40, WF_PW_IN = 16, WF_PW_STORES = 4, WF_PW_TILE = 512 };
 
 typedef struct wf_pw_instr {
     const wf_op *op; /* has a lane */
     const void *attr;
     int n_in;
     int in[4]; /* numbers of values */
+    int slot;  /* of the scratch, where its result is kept (wf_pw_settle) */
     int store; /* 1 + the store that its result may go to at once (wf_pw_settle), or 0 */
 } wf_pw_instr;
 
 typedef struct wf_pw {
-    int n_in, n_instr, n_stores;
+    int n_in, n_instr, n_stores, n_slots;
     wf_pw_instr instr[WF_PW_INSTR];
     struct {
         int value, input;
@@ -31,7 +32,7 @@ typedef struct wf_pw {
 /* A block of the output that a program is run on, its place in the output seen as [all rows, last
  * axis]. */
 typedef struct wf_pw_block {
-    int64_t row, col, rows, cols; /* cols: at most WF_PW_TILE / 2 */
+    int64_t row, col, rows, cols; /* cols: at most WF_PW_TILE */
     float *out;                   /* its first element: holds the kernel's result, */
     int64_t ld;                   /* rows ld elements apart */
 } wf_pw_block;
@@ -44,8 +45,8 @@ int64_t wf_pw_scratch(const wf_pw *p);
 void wf_pw_run_block(const wf_pw *p, const wf_tensor in[], const wf_shape *shape, bool reference,
                      const wf_pw_block *b, float *scratch);
 
-/* Find what results may be written into stored tensors by their instruction: those whose tensor's
- * old value nobody wants any more. */
+/* Find where results are kept, and which may be written into stored tensors by their instruction:
+ * those whose tensor's old value nobody wants any more. Ops call it when a node is made. */
 void wf_pw_settle(wf_pw *p);
 
 /* A program of one instruction: what an elementwise node is when nothing is fused into it; in[]

@@ -42,11 +42,19 @@ APART static void tail(row_fn *f, int64_t from, int64_t k, const row *r)
     if (r->z) v_store_part(r->z + from, v_load(z), k);
 }
 
-APART static void each(row_fn *f, int64_t n, const row *r)
+APART static void ragged(row_fn *f, int64_t n, const row *r)
 {
     int64_t whole = n / WF_WIDTH * WF_WIDTH;
     if (whole) f(whole, r);
-    if (whole < n) tail(f, whole, n - whole, r);
+    tail(f, whole, n - whole, r);
+}
+
+static inline void each(row_fn *f, int64_t n, const row *r)
+{
+    if (n % WF_WIDTH)
+        ragged(f, n, r);
+    else
+        f(n, r);
 }
 
 /* A row function of vectors a, b, c and parameters s, t. */

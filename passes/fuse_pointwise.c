@@ -83,7 +83,6 @@ static int last_value(const builder *b)
 
 static wf_node *finish(builder *b, const wf_op *op)
 {
-    wf_pw_settle(&b->p);
     return wf_apply(op, &b->p, b->p.n_in, b->in);
 }
 
