@@ -18,12 +18,14 @@
 enum {
     STRIP = WF_STRIP, /* columns that are packed together and go through one kernel, ... */
     ROWS = 48,        /* ... and rows */
-    PANEL = 64,       /* columns of a panel at least; wider while it stays in the cache: */
+    PANEL = 64, /* columns of a panel; fewer for more units, more while it stays in the cache: */
     CACHED = 1 << 16, /* floats of a panel, ... */
     K_BLOCK = 1280,   /* ... so deep at most, */
     K_TURNED = 256,   /* or so deep if that makes one panel of what else were turned as a whole */
     CHUNK = 96,       /* rows of a chunk at least */
-    UNITS = 40,       /* wanted, so that threads end together */
+    UNITS = 40,       /* wanted, so that threads end together, */
+    FEW = 12,         /* and rather narrow panels than fewer than this, */
+    UNIT = 1 << 17,   /* but of no less work than that: FLOPs */
     TURN_FROM = 96,   /* columns for which a block of op(a) stored the other way is transposed */
 };
 
@@ -53,12 +55,16 @@ static product product_of(const wf_shape *a, const wf_shape *y, const wf_matmul_
     bool is_narrow = attr->ta && p.n <= 4 * PANEL && !p.bf16;
     int64_t blocks = wf_ceil_div(p.k, is_narrow ? K_TURNED : K_BLOCK);
     p.k_block = wf_ceil_div(wf_ceil_div(p.k, blocks), 8) * 8;
-    p.width = PANEL; /* wider while it stays in the cache: op(a) is read once a panel */
-    while (p.width < 4 * PANEL && 2 * p.width * p.k_block <= CACHED) p.width *= 2;
-    p.panels = wf_ceil_div(p.n, p.width);
     int64_t most = wf_max_i64(1, p.m / CHUNK);
-    int64_t want = wf_ceil_div(UNITS, p.panels * p.items);
-    p.rows = wf_ceil_div(wf_ceil_div(p.m, wf_min_i64(most, want)), ROWS) * ROWS;
+    int64_t want = wf_min_i64(UNITS, 2 * p.m * p.n * p.k * p.items / UNIT);
+    int64_t few = wf_min_i64(FEW, want);
+    p.width = STRIP; /* wider while it stays in the cache: op(a) is read once a panel */
+    while (p.width < 4 * PANEL && (2 * p.width * p.k_block <= CACHED || p.width < PANEL) &&
+           wf_ceil_div(p.n, 2 * p.width) * p.items * most >= few)
+        p.width *= 2;
+    p.panels = wf_ceil_div(p.n, p.width);
+    int64_t chunks = wf_min_i64(most, wf_ceil_div(UNITS, p.panels * p.items));
+    p.rows = wf_ceil_div(wf_ceil_div(p.m, chunks), ROWS) * ROWS;
     p.chunks = wf_ceil_div(p.m, p.rows);
     p.turned = p.bf16 || (attr->ta && p.panels > 1);
     p.shared = p.bf16 || (p.chunks > 1 && (attr->tb || packs_plain()));

@@ -101,7 +101,7 @@ static const char two_layers_text[] =
     "Memory: the largest values, the steps they live\n"
     "  0.070 MiB for all values of a run, 0.070 MiB if each had its own\n"
     "  at most 0.070 MiB live at once, at step 1 of 0..1: matmul net/two\n"
-    "  besides: 0.157 MiB of stored tensors, 0.297 MiB of scratch for each thread\n"
+    "  besides: 0.157 MiB of stored tensors, 0.078 MiB of scratch for each thread\n"
     "        MiB   first    last  peak  op                    where\n"
     "      0.062       0       1  yes   linear                net\n"
     "      0.008       1       2  yes   matmul                net/two\n"
