@@ -133,7 +133,7 @@ static void compare(const course *t, const optim_case *c, const golden *g, int s
     for (int i = 0; i < TENSORS; i++) {
         const float *x = wf_store_data(t->store, tensor_names[i], NULL, NULL);
         for (int e = 0; e < wf_elements(&shapes[i]); e++, want++)
-            cr_expect_float_eq((double)x[e], *want, 2e-6 + 1e-5 * fabs(*want),
+            cr_expect_float_eq((double)x[e], *want, 5e-7 + 1e-5 * fabs(*want),
                                "%s, %s, step %d: %s[%d] is %.9f, not %.9f", c->name,
                                recipe_names[g->kind], step, tensor_names[i], e, (double)x[e],
                                *want);

@@ -106,10 +106,10 @@ def tiger(kind):
     return rule
 
 
-def lamb_raw(excluded=False, most=np.inf):
+def lamb_raw(excluded=False, most=np.inf, beta2=0.999):
     def rule(p, g, t, s, lr, decay):
         s["m"] = 0.9 * s.get("m", 0) + 0.1 * g
-        s["v"] = 0.999 * s.get("v", 0) + 0.001 * g * g
+        s["v"] = beta2 * s.get("v", 0) + (1 - beta2) * g * g
         u = s["m"] / (np.sqrt(s["v"]) + 1e-6)
         if excluded:
             return p - lr * u
@@ -167,7 +167,8 @@ oracles = {
     "lamb": by_optax(lambda lr, decay: optax.lamb(lr, weight_decay=decay), 0.01, 0.01),
     "lamb raw": by_rule(lamb_raw(), 0.01, 0.01),
     "lamb limited": by_rule(lamb_raw(most=0.75), 0.01, 0.01),
-    "lamb excluded": by_rule(lamb_raw(True), 0.01, 0.01),
+    # neither correction nor ratio takes the rounding of 1 - beta2 out again
+    "lamb excluded": by_rule(lamb_raw(True, beta2=float(np.float32(0.999))), 0.01, 0.01),
     "adafactor": by_optax(adafactor_of_optax(), 0.01),
     "adafactor unfactored": by_optax(adafactor_of_optax(128), 0.01),
     "adafactor momentum": by_optax(adafactor_of_optax(momentum=0.9), 0.01, 1e-3),
