@@ -1,0 +1,276 @@
+/*
+ * What holds for every optimizer of the registry: it trains small problems as far as it did before;
+ * sizes, threads and fusion change no bit; numbers at the edge of floats do no harm.
+ */
+#include <criterion/criterion.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <weft/op.h>
+
+TestSuite(optim_all, .timeout = 60);
+
+/* ---- two problems ---- */
+
+enum { ROWS = 48, BATCH = 12, INPUTS = 4, CLASSES = 3, STEPS = 100 };
+
+static const struct numbers {
+    const wf_optimizer *optimizer;
+    const void *hyper;
+    float lr;
+    double linear, layers; /* losses of all rows after STEPS */
+} table[] = {
+    {&wf_sgd, &(wf_sgd_hyper){.momentum = 0.9f}, 0.05f, 0.2965, 0.2526},
+    {&wf_adam, NULL, 0.03f, 0.3375, 0.1931},
+    {&wf_adamw, NULL, 0.03f, 0.3408, 0.1979},
+    {&wf_lion, NULL, 0.01f, 0.5049, 0.3331},
+    {&wf_tiger, NULL, 0.03f, 0.2565, 0.0775},
+    {&wf_lamb, NULL, 0.02f, 0.3638, 0.1235},
+    {&wf_adafactor, NULL, 0.05f, 0.3008, 0.4665},
+    {&wf_rmsprop, NULL, 0.01f, 0.4140, 0.2795},
+    {&wf_nadam, NULL, 0.03f, 0.3594, 0.1979},
+    {&wf_radam, NULL, 0.1f, 0.4858, 0.3494},
+};
+
+static const struct numbers *numbers_of(const wf_optimizer *o)
+{
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (table[i].optimizer == o) return &table[i];
+    cr_assert_fail("%s has no losses to reach", o->name);
+    return NULL;
+}
+
+typedef struct task {
+    float x[ROWS][INPUTS];
+    int32_t y[ROWS];
+} task;
+
+/* Linear: the largest of the first inputs is the class. Else as x0 x1 and x2 are signed, which no
+ * linear function tells. */
+static void make_task(task *t, bool is_linear)
+{
+    for (int i = 0; i < ROWS; i++) {
+        float *x = t->x[i];
+        for (int j = 0; j < INPUTS; j++) x[j] = (float)sin(1 + 2.3 * i * (j + 1) + 0.7 * j * j);
+        if (is_linear)
+            t->y[i] = x[0] > x[1] ? (x[0] > x[2] ? 0 : 2) : (x[1] > x[2] ? 1 : 2);
+        else
+            t->y[i] = x[0] * x[1] > 0 ? 0 : x[2] > 0 ? 1 : 2;
+    }
+}
+
+typedef struct learner {
+    wf_graph *g;
+    wf_runtime *rt;
+    wf_store *store;
+    wf_program *p;
+} learner;
+
+static learner begin(int threads)
+{
+    return (learner){
+        .g = wf_graph_new(),
+        .rt = wf_runtime_new(&(wf_runtime_options){.threads = threads, .no_pinning = true}),
+        .store = wf_store_new(42)};
+}
+
+static void compile(learner *l, float lr, const wf_compile_options *o)
+{
+    cr_assert_eq(wf_compile(&l->p, l->g, l->store, l->rt, o), WF_OK, "%s", wf_error());
+    cr_assert_eq(wf_set(l->p, "lr", lr), WF_OK, "%s", wf_error());
+}
+
+static void end(learner *l)
+{
+    wf_program_free(l->p);
+    wf_store_free(l->store);
+    wf_runtime_free(l->rt);
+    wf_graph_free(l->g);
+}
+
+static double final_loss(const struct numbers *n, const task *t, bool is_linear)
+{
+    learner l = begin(1);
+    wf_size_value train[] = {{"rows", BATCH}, {NULL, 0}}, all[] = {{"rows", ROWS}, {NULL, 0}};
+    wf_init init = {.kind = WF_INIT_NORMAL, .a = 0.5f};
+    int64_t rows = wf_size(l.g, "rows");
+    wf_node *x = wf_input(l.g, "x", WF_F32, WF_SHAPE(rows, INPUTS)), *h = x;
+    wf_node *y = wf_input(l.g, "y", WF_I32, WF_SHAPE(rows));
+    if (!is_linear) h = wf_tanh(wf_dense(x, 16, true, init, "hidden"));
+    wf_node *loss =
+        wf_output(wf_cross_entropy(wf_dense(h, CLASSES, true, init, "out"), y, -1), "loss");
+    wf_minimize(loss, n->optimizer, n->hyper, NULL);
+    compile(&l, n->lr, &(wf_compile_options){.sizes = train});
+    for (int k = 0; k < STEPS; k++) {
+        int first = k * BATCH % ROWS;
+        cr_assert_eq(wf_bind(l.p, "x", t->x[first], BATCH * sizeof t->x[0]), WF_OK);
+        cr_assert_eq(wf_bind(l.p, "y", &t->y[first], BATCH * sizeof t->y[0]), WF_OK);
+        cr_assert_eq(wf_run(l.p), WF_OK, "%s", wf_error());
+    }
+    wf_program_free(l.p);
+    wf_compile_options o = {.sizes = all, .forward_only = true};
+    cr_assert_eq(wf_compile(&l.p, l.g, l.store, l.rt, &o), WF_OK, "%s", wf_error());
+    cr_assert_eq(wf_bind(l.p, "x", t->x, sizeof t->x), WF_OK);
+    cr_assert_eq(wf_bind(l.p, "y", t->y, sizeof t->y), WF_OK);
+    cr_assert_eq(wf_run(l.p), WF_OK, "%s", wf_error());
+    double y1 = (double)wf_scalar(l.p, "loss");
+    end(&l);
+    return y1;
+}
+
+/* A wrong sign, a correction that is missing or a momentum that is not written moves the loss by
+ * more than 1 %, to either side. */
+static void expect_losses(bool is_linear)
+{
+    task t;
+    make_task(&t, is_linear);
+    const wf_optimizer *o;
+    for (int i = 0; (o = wf_optimizer_at(i)); i++) {
+        const struct numbers *n = numbers_of(o);
+        double got = final_loss(n, &t, is_linear), want = is_linear ? n->linear : n->layers;
+        cr_expect_float_eq(got, want, 0.01 * want, "%s: a loss of %.4f, not %.4f", o->name, got,
+                           want);
+    }
+}
+
+Test(optim_all, each_separates_classes_by_a_linear_function)
+{
+    expect_losses(true);
+}
+
+Test(optim_all, each_trains_two_layers)
+{
+    expect_losses(false);
+}
+
+/* ---- sizes, threads, fusion ---- */
+
+enum { SIZES = 67 };
+
+/* Vectors of 1 to SIZES elements that begin alike, and a matrix of many blocks; gradients cos(w).
+ */
+static void train_sizes(learner *l, const wf_optimizer *o, const wf_compile_options *options)
+{
+    float x[SIZES];
+    wf_node *loss = wf_constant(l->g, 0);
+    for (int i = 0; i < SIZES; i++) x[i] = (float)sin(3 * i + 1);
+    for (int n = 1; n <= SIZES; n++) {
+        char name[8];
+        snprintf(name, sizeof name, "v%d", n);
+        wf_node *v = wf_param(l->g, name, WF_SHAPE(n), (wf_role){.kind = WF_BIAS}, (wf_init){0});
+        wf_store_put(l->store, name, WF_F32, WF_SHAPE(n), x);
+        loss = wf_add(loss, wf_sum(wf_sin(v), WF_ALL, false));
+    }
+    wf_node *w = wf_param(l->g, "w", WF_SHAPE(300, 131), (wf_role){.kind = WF_KERNEL},
+                          (wf_init){.kind = WF_INIT_NORMAL, .a = 1});
+    loss = wf_add(loss, wf_sum(wf_sin(w), WF_ALL, false));
+    wf_minimize(loss, o, NULL, &(wf_minimize_options){.clip_norm = 100});
+    compile(l, 0.01f, options);
+    for (int k = 0; k < 5; k++) cr_assert_eq(wf_run(l->p), WF_OK, "%s", wf_error());
+}
+
+static void expect_same_bits(const learner *a, const learner *b, const char *what)
+{
+    cr_expect_eq(wf_store_count(a->store), wf_store_count(b->store));
+    for (int i = 0; i < wf_store_count(a->store); i++) {
+        const char *name = wf_store_name(a->store, i);
+        wf_shape shape;
+        const float *x = wf_store_data(a->store, name, NULL, &shape);
+        const float *y = wf_store_data(b->store, name, NULL, NULL);
+        cr_expect(y && !memcmp(x, y, (size_t)wf_elements(&shape) * sizeof *x), "%s: %s", what,
+                  name);
+    }
+}
+
+Test(optim_all, one_two_and_four_threads_give_the_same_bits)
+{
+    const wf_optimizer *o;
+    for (int i = 0; (o = wf_optimizer_at(i)); i++) {
+        learner one = begin(1);
+        train_sizes(&one, o, NULL);
+        for (int threads = 2; threads <= 4; threads += 2) {
+            learner more = begin(threads);
+            train_sizes(&more, o, NULL);
+            expect_same_bits(&one, &more, o->name);
+            end(&more);
+        }
+        end(&one);
+    }
+}
+
+/* Where no number of the whole tensor counts, elements go on alike in a vector of any size. */
+Test(optim_all, elements_at_the_end_of_a_vector_are_as_those_inside)
+{
+    static const wf_optimizer *const elementwise[] = {&wf_sgd,   &wf_adam,    &wf_adamw, &wf_lion,
+                                                      &wf_tiger, &wf_rmsprop, &wf_nadam, &wf_radam};
+    for (size_t i = 0; i < sizeof elementwise / sizeof *elementwise; i++) {
+        learner l = begin(1);
+        train_sizes(&l, elementwise[i], NULL);
+        const float *longest = wf_store_data(l.store, "v67", NULL, NULL);
+        for (int n = 1; n < SIZES; n++) {
+            char name[8];
+            snprintf(name, sizeof name, "v%d", n);
+            cr_expect_arr_eq(wf_store_data(l.store, name, NULL, NULL), longest,
+                             (size_t)n * sizeof *longest, "%s: %s", elementwise[i]->name, name);
+        }
+        end(&l);
+    }
+}
+
+Test(optim_all, fused_updates_have_the_bits_of_single_ops)
+{
+    const wf_optimizer *o;
+    for (int i = 0; (o = wf_optimizer_at(i)); i++) {
+        learner fused = begin(1), plain = begin(1);
+        train_sizes(&fused, o, NULL);
+        train_sizes(&plain, o, &(wf_compile_options){.plain = true});
+        expect_same_bits(&fused, &plain, o->name);
+        end(&fused);
+        end(&plain);
+    }
+}
+
+/* ---- numbers at the edge ---- */
+
+/* w [6] of the loss sum(w), after a run at this rate; step: what was counted before, if counted. */
+static void one_run(const wf_optimizer *o, float lr, float step, float w[6], float *counted)
+{
+    learner l = begin(1);
+    char name[64];
+    wf_node *p = wf_param(l.g, "w", WF_SHAPE(6), (wf_role){.kind = WF_BIAS},
+                          (wf_init){.kind = WF_INIT_CONSTANT, .a = 1});
+    wf_minimize(wf_sum(p, WF_ALL, false), o, NULL, NULL);
+    compile(&l, lr, NULL);
+    snprintf(name, sizeof name, "opt/%s/w/step", o->name);
+    float *t = wf_store_data(l.store, name, NULL, NULL);
+    if (t) *t = step;
+    cr_assert_eq(wf_run(l.p), WF_OK, "%s", wf_error());
+    memcpy(w, wf_store_data(l.store, "w", NULL, NULL), 6 * sizeof *w);
+    *counted = t ? *t : step;
+    end(&l);
+}
+
+/* A float counts to 2^24; there it stays, and corrections are long 1. */
+Test(optim_all, each_goes_on_when_steps_are_no_longer_counted)
+{
+    const wf_optimizer *o;
+    for (int i = 0; (o = wf_optimizer_at(i)); i++) {
+        float w[6], counted;
+        one_run(o, 0.01f, 0x1p24f, w, &counted);
+        cr_expect_eq(counted, 0x1p24f, "%s", o->name);
+        for (int e = 0; e < 6; e++)
+            cr_expect(w[e] < 1 && w[e] > 0.5f, "%s: %g", o->name, (double)w[e]);
+    }
+}
+
+Test(optim_all, a_rate_below_the_normal_numbers_moves_nothing)
+{
+    const wf_optimizer *o;
+    for (int i = 0; (o = wf_optimizer_at(i)); i++) {
+        float w[6], counted;
+        one_run(o, 1e-40f, 0, w, &counted);
+        for (int e = 0; e < 6; e++) cr_expect_eq(w[e], 1, "%s: %g", o->name, (double)w[e]);
+    }
+}
