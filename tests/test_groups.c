@@ -265,6 +265,9 @@ Test(groups, a_word_that_was_seen_once_drifts_away_unless_rows_are_lazy)
     float never[2];
     cr_expect_float_eq(drifted(&wf_tiger, false, 100, never), 0.024f, 5e-4);
     cr_expect_float_eq(drifted(&wf_tiger, false, 1000, never), 0.116f, 2e-3);
+    cr_expect_float_eq(drifted(&wf_tiger, false, 2000, never), 0.669f, 2e-3);
+    cr_expect_float_eq(drifted(&wf_tiger, false, 3000, never), 0.879f, 2e-3,
+                       "from 2160 on the momentum is 0 and only the decay moves it");
     float one = drifted(&wf_tiger, true, 1, never);
     cr_expect_gt(one, 0.02f, "the row that was read moves");
     cr_expect_eq(drifted(&wf_tiger, true, 1000, never), one);

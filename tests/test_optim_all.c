@@ -234,6 +234,20 @@ Test(optim_all, fused_updates_have_the_bits_of_single_ops)
 
 /* ---- numbers at the edge ---- */
 
+Test(optim_all, no_number_may_be_negative_or_nan)
+{
+    static const float bad[] = {-1, NAN, -INFINITY};
+    const wf_optimizer *o;
+    for (int i = 0; (o = wf_optimizer_at(i)); i++)
+        for (const wf_hyper *h = o->hypers; h->name; h++)
+            for (int k = 0; k < 3 && h->kind == WF_HYPER_REAL; k++) {
+                _Alignas(8) char hyper[128]; /* of any optimizer */
+                memcpy(hyper, o->defaults, o->hyper_size);
+                memcpy(hyper + h->offset, &bad[k], sizeof bad[k]);
+                cr_expect(o->check(hyper), "%s: %s of %g", o->name, h->name, (double)bad[k]);
+            }
+}
+
 /* w [6] of the loss sum(w), after a run at this rate; step: what was counted before, if counted. */
 static void one_run(const wf_optimizer *o, float lr, float step, float w[6], float *counted)
 {

@@ -319,10 +319,28 @@ Test(optimizers, the_first_step_of_lion_moves_every_weight_by_the_rate_once)
 
 Test(optimizers, lion_does_not_see_the_size_of_gradients)
 {
-    float one[6], tiny[6];
+    float one[6], other[6];
     run_lion(0.1f, 1, LATE, one);
-    run_lion(0.1f, 0x1p-40f, LATE, tiny);
-    cr_expect_arr_eq(one, tiny, sizeof one);
+    run_lion(0.1f, 0x1p-40f, LATE, other);
+    cr_expect_arr_eq(one, other, sizeof one);
+    run_lion(0.1f, 0x1p40f, LATE, other);
+    cr_expect_arr_eq(one, other, sizeof one);
+}
+
+/* By 1 - 0.25 * 0.5 a step, which floats hold exactly for seven. */
+Test(optimizers, lion_without_a_gradient_shrinks_by_rate_times_decay_exactly)
+{
+    trial t = begin();
+    wf_lion_hyper h = {.beta1 = 0.9f, .beta2 = 0.99f, .decay = 0.5f};
+    wf_minimize(w_times_gradient(&t, (wf_role){0}), &wf_lion, &h, NULL);
+    compile(&t, 0.25f);
+    for (int k = 1; k <= 7; k++) {
+        cr_assert_eq(wf_run(t.p), WF_OK);
+        const float *w = wf_store_data(t.store, "w", NULL, NULL);
+        for (int i = 0; i < 6; i++)
+            cr_expect_eq(w[i], start[i] * powf(0.875f, (float)k), "step %d: %a", k, (double)w[i]);
+    }
+    end(&t);
 }
 
 /* A recipe of AdamW is carried over with rate / 10 and decay * 10. */

@@ -234,20 +234,28 @@ static const wf_minimize_options everything = {.accumulate = 3,
                                                .clip_tensor = 2,
                                                .clip_norm = 1};
 
+static void run_scheduled(trial *t, int run_)
+{
+    wf_schedule s;
+    cr_assert_eq(wf_schedule_read(&s, "cosine,warmup=2,total=7", 0, 0), WF_OK, "%s", wf_error());
+    wf_set(t->p, "lr", (float)(0.01 * wf_schedule_at(&s, run_ / everything.accumulate)));
+    run_weighted(t, run_);
+}
+
 Test(wrappers, a_run_continued_in_the_middle_of_a_window_gives_the_same_bits)
 {
     const char *path = "wrappers-continued.safetensors";
     for (int i = 0; i < ALL; i++) {
         trial t, again = begin();
         start_weighted(&t, all[i], 3, everything);
-        for (int j = 0; j < 8; j++) run_weighted(&t, j);
+        for (int j = 0; j < 8; j++) run_scheduled(&t, j);
         cr_assert_eq(wf_store_save(t.store, path, NULL), WF_OK, "%s", wf_error());
         end(&again);
         start_weighted(&again, all[i], 3, everything);
         cr_assert_eq(wf_store_load(again.store, path), WF_OK, "%s", wf_error());
         for (int j = 8; j < 20; j++) {
-            run_weighted(&t, j);
-            run_weighted(&again, j);
+            run_scheduled(&t, j);
+            run_scheduled(&again, j);
         }
         for (int k = 0; k < wf_store_count(t.store); k++) {
             const char *name = wf_store_name(t.store, k);
