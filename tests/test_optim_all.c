@@ -28,8 +28,10 @@ static const struct numbers {
     {&wf_lion, NULL, 0.01f, 0.5049, 0.3331},
     {&wf_tiger, NULL, 0.03f, 0.2565, 0.0775},
     {&wf_lamb, NULL, 0.02f, 0.3638, 0.1235},
-    {&wf_adafactor, NULL, 0.05f, 0.3008, 0.4665},
-    {&wf_rmsprop, NULL, 0.01f, 0.4140, 0.2795},
+    {&wf_adafactor, &(wf_adafactor_hyper){.momentum = 0.9f, .eps = 1e-3f, .min_dim = 2}, 0.05f,
+     0.3041, 0.4931},
+    {&wf_rmsprop, &(wf_rmsprop_hyper){.beta = 0.99f, .eps = 1e-8f, .momentum = 0.9f}, 0.003f,
+     0.2476, 0.1111},
     {&wf_nadam, NULL, 0.03f, 0.3594, 0.1979},
     {&wf_radam, NULL, 0.1f, 0.4858, 0.3494},
 };
