@@ -159,7 +159,7 @@ static void train_sizes(learner *l, const wf_optimizer *o, const wf_compile_opti
     wf_node *loss = wf_constant(l->g, 0);
     for (int i = 0; i < SIZES; i++) x[i] = (float)sin(3 * i + 1);
     for (int n = 1; n <= SIZES; n++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "v%d", n);
         wf_node *v = wf_param(l->g, name, WF_SHAPE(n), (wf_role){.kind = WF_BIAS}, (wf_init){0});
         wf_store_put(l->store, name, WF_F32, WF_SHAPE(n), x);
@@ -212,7 +212,7 @@ Test(optim_all, elements_at_the_end_of_a_vector_are_as_those_inside)
         train_sizes(&l, elementwise[i], NULL);
         const float *longest = wf_store_data(l.store, "v67", NULL, NULL);
         for (int n = 1; n < SIZES; n++) {
-            char name[8];
+            char name[16];
             snprintf(name, sizeof name, "v%d", n);
             cr_expect_arr_eq(wf_store_data(l.store, name, NULL, NULL), longest,
                              (size_t)n * sizeof *longest, "%s: %s", elementwise[i]->name, name);
