@@ -147,6 +147,27 @@ Test(optim_all, each_trains_two_layers)
     expect_losses(false);
 }
 
+/* A quadratic bowl around 3: each gets there with its defaults. */
+Test(optim_all, each_goes_down_a_bowl)
+{
+    const wf_optimizer *o;
+    for (int i = 0; (o = wf_optimizer_at(i)); i++) {
+        learner l = begin(1);
+        wf_node *w = wf_param(l.g, "w", WF_SHAPE(10), (wf_role){0},
+                              (wf_init){.kind = WF_INIT_CONSTANT, .a = 1});
+        wf_node *loss = wf_output(wf_sum(wf_square(wf_shift(w, -3)), WF_ALL, false), "loss");
+        wf_minimize(loss, o, NULL, NULL);
+        compile(&l, 0, NULL);
+        for (int k = 0; k < 400; k++) { /* signs need a rate that falls */
+            cr_assert_eq(wf_set(l.p, "lr", 0.06f * (1 - (float)k / 400)), WF_OK);
+            cr_assert_eq(wf_run(l.p), WF_OK);
+        }
+        cr_expect_lt(wf_scalar(l.p, "loss"), 0.1f, "%s: from 40 to %g", o->name,
+                     (double)wf_scalar(l.p, "loss"));
+        end(&l);
+    }
+}
+
 /* ---- sizes, threads, fusion ---- */
 
 enum { SIZES = 67 };

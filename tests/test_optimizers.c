@@ -73,26 +73,6 @@ Test(optimizers, each_is_found_by_its_name_and_has_good_defaults)
     }
 }
 
-/* A quadratic bowl around 3: each gets there with its defaults. */
-Test(optimizers, each_goes_down_a_bowl)
-{
-    for (int i = 0; i < ALL; i++) {
-        trial t = begin();
-        wf_node *w = wf_param(t.g, "w", WF_SHAPE(10), (wf_role){0},
-                              (wf_init){.kind = WF_INIT_CONSTANT, .a = 1});
-        wf_node *loss = wf_output(wf_sum(wf_square(wf_shift(w, -3)), WF_ALL, false), "loss");
-        wf_minimize(loss, all[i], NULL, NULL);
-        cr_assert_eq(wf_compile(&t.p, t.g, t.store, t.rt, NULL), WF_OK, "%s", wf_error());
-        for (int k = 0; k < 400; k++) { /* signs need a rate that falls */
-            cr_assert_eq(wf_set(t.p, "lr", 0.06f * (1 - (float)k / 400)), WF_OK);
-            cr_assert_eq(wf_run(t.p), WF_OK);
-        }
-        cr_expect_lt(wf_scalar(t.p, "loss"), 0.1f, "%s: from 40 to %g", all[i]->name,
-                     (double)wf_scalar(t.p, "loss"));
-        end(&t);
-    }
-}
-
 Test(optimizers, each_continues_from_a_checkpoint_to_the_same_bits)
 {
     const char *path = "optimizer-continued.safetensors";
