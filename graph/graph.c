@@ -38,6 +38,7 @@ void wf_graph_free(wf_graph *g)
     wf_graph_free(g->parent);
     wf_arena_free(&g->arena);
     free(g->nodes);
+    free(g->by_name);
     free(g->outputs);
     free(g->effects);
     free(g);
@@ -216,16 +217,6 @@ wf_node *wf_leaf_new(wf_graph *g, const wf_op *op, const void *attr, const char 
     if (wf_is_poison(y)) return y;
     y->name = path;
     return settle(y);
-}
-
-wf_node *wf_graph_find(const wf_graph *g, const char *path)
-{
-    for (int i = 0; i < g->n_nodes; i++) {
-        wf_node *n = g->nodes[i];
-        if (n->n_in == 0 && n->name && (n->op->traits & WF_LEAF) && !strcmp(n->name, path))
-            return n;
-    }
-    return NULL;
 }
 
 uint64_t wf_node_salt(const wf_node *n)

@@ -23,6 +23,8 @@ struct wf_graph {
 
     wf_node **nodes; /* in order of birth, dead ones included until a sweep */
     int n_nodes, room_nodes;
+    wf_node **by_name; /* leaves, hashed by their paths (names.c) */
+    int room_by_name, n_by_name, n_searched;
     wf_named *outputs;
     int n_outputs;
     wf_node **effects; /* live nodes with WF_EFFECT, in order of birth */
@@ -43,8 +45,8 @@ struct wf_graph {
 
 /* Births and names. */
 void *wf_graph_alloc(wf_graph *g, size_t bytes); /* zeroed; NULL makes the graph WF_ENOMEM */
-const char *wf_graph_path(wf_graph *g, const char *name);    /* name inside the current scope */
-wf_node *wf_graph_find(const wf_graph *g, const char *path); /* a leaf by its path, or NULL */
+const char *wf_graph_path(wf_graph *g, const char *name); /* name inside the current scope */
+wf_node *wf_graph_find(wf_graph *g, const char *path);    /* a leaf by its path, or NULL */
 wf_node *wf_leaf_new(wf_graph *g, const wf_op *op, const void *attr, const char *path);
 wf_node *wf_poison(wf_graph *g);
 bool wf_is_poison(const wf_node *n);
