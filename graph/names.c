@@ -1,0 +1,53 @@
+/*
+ * Leaves by their paths: a hash table with open addressing, at most half full. It is brought up to
+ * date when it is asked, since nodes are only ever added to a graph.
+ */
+#include "graph/graph.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* FNV-1a (Fowler, Noll, Vo). */
+static uint64_t hash(const char *path)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+    for (; *path; path++) h = (h ^ (unsigned char)*path) * 0x100000001b3u;
+    return h;
+}
+
+/* Where the leaf of this path is, or would be. */
+static wf_node **slot_of(wf_node **table, int room, const char *path)
+{
+    size_t i = hash(path) % (size_t)room;
+    while (table[i] && strcmp(table[i]->name, path) != 0) i = (i + 1) % (size_t)room;
+    return &table[i];
+}
+
+static bool grow(wf_graph *g)
+{
+    int room = g->room_by_name ? 2 * g->room_by_name : 64;
+    wf_node **table = calloc((size_t)room, sizeof *table);
+    if (!table) {
+        wf_graph_fail(g, WF_ENOMEM, "out of memory while building a graph");
+        return false;
+    }
+    for (int i = 0; i < g->room_by_name; i++)
+        if (g->by_name[i]) *slot_of(table, room, g->by_name[i]->name) = g->by_name[i];
+    free(g->by_name);
+    g->by_name = table;
+    g->room_by_name = room;
+    return true;
+}
+
+wf_node *wf_graph_find(wf_graph *g, const char *path)
+{
+    for (; g->n_searched < g->n_nodes; g->n_searched++) {
+        wf_node *n = g->nodes[g->n_searched];
+        if (!(n->op->traits & WF_LEAF) || !n->name) continue;
+        if (2 * g->n_by_name >= g->room_by_name && !grow(g)) return NULL;
+        wf_node **slot = slot_of(g->by_name, g->room_by_name, n->name);
+        g->n_by_name += !*slot;
+        if (!*slot) *slot = n; /* of two with one path the first */
+    }
+    return g->room_by_name ? *slot_of(g->by_name, g->room_by_name, path) : NULL;
+}
