@@ -27,10 +27,7 @@ static bool grow(wf_graph *g)
 {
     int room = g->room_by_name ? 2 * g->room_by_name : 64;
     wf_node **table = calloc((size_t)room, sizeof *table);
-    if (!table) {
-        wf_graph_fail(g, WF_ENOMEM, "out of memory while building a graph");
-        return false;
-    }
+    if (!table) return false;
     for (int i = 0; i < g->room_by_name; i++)
         if (g->by_name[i]) *slot_of(table, room, g->by_name[i]->name) = g->by_name[i];
     free(g->by_name);
@@ -39,12 +36,25 @@ static bool grow(wf_graph *g)
     return true;
 }
 
+static bool is_named_leaf(const wf_node *n)
+{
+    return (n->op->traits & WF_LEAF) && n->name;
+}
+
+/* Without a table. */
+static wf_node *search(const wf_graph *g, const char *path)
+{
+    for (int i = 0; i < g->n_nodes; i++)
+        if (is_named_leaf(g->nodes[i]) && !strcmp(g->nodes[i]->name, path)) return g->nodes[i];
+    return NULL;
+}
+
 wf_node *wf_graph_find(wf_graph *g, const char *path)
 {
     for (; g->n_searched < g->n_nodes; g->n_searched++) {
         wf_node *n = g->nodes[g->n_searched];
-        if (!(n->op->traits & WF_LEAF) || !n->name) continue;
-        if (2 * g->n_by_name >= g->room_by_name && !grow(g)) return NULL;
+        if (!is_named_leaf(n)) continue;
+        if (2 * g->n_by_name >= g->room_by_name && !grow(g)) return search(g, path);
         wf_node **slot = slot_of(g->by_name, g->room_by_name, n->name);
         g->n_by_name += !*slot;
         if (!*slot) *slot = n; /* of two with one path the first */
