@@ -24,14 +24,15 @@
 
 #include <stdlib.h>
 
-/* A state of a wrapper: of x, or (NULL) one that all parameters of the request share. */
+/* A state of a wrapper: of x, or (NULL) one that all parameters of the request share. Of x, it has
+ * its shape, but is no wf_state: sums and averages take steps too small for 16 bits. */
 static wf_node *state(const wf_update *u, const wf_trained *x, const char *wrapper,
                       const char *name)
 {
     const char *before = u->g->optimizer;
     u->g->optimizer = wrapper;
     wf_node *p = x ? x->p : u->owner;
-    wf_node *y = x ? wf_state(p, name) : wf_state_shaped(p, name, WF_SCALAR);
+    wf_node *y = wf_state_shaped(p, name, x ? wf_shape_of(p) : WF_SCALAR);
     u->g->optimizer = before;
     return y;
 }

@@ -19,7 +19,7 @@ set(WF_LEVELS base)
 set(WF_LEVEL_FLAGS_base -DWF_LEVEL_BASE -ffp-contract=fast)
 if(WF_X86_64)
     list(APPEND WF_LEVELS avx2 avx512)
-    set(WF_LEVEL_FLAGS_avx2 -DWF_LEVEL_AVX2 -mavx2 -mfma -mf16c -ffp-contract=fast)
+    set(WF_LEVEL_FLAGS_avx2 -DWF_LEVEL_AVX2 -mavx2 -mfma -ffp-contract=fast)
     set(WF_LEVEL_FLAGS_avx512 -DWF_LEVEL_AVX512 -mavx512f -mavx512vl -mavx512dq -mavx512bw -mfma
         -mprefer-vector-width=512 -ffp-contract=fast)
 endif()

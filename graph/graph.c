@@ -178,9 +178,20 @@ static bool has_sizes(wf_node *y)
     return true;
 }
 
+/* Arithmetic is float32: 16 bits are for those ops that know how to widen them. */
+static bool has_wide_inputs(wf_node *y)
+{
+    for (int i = 0; i < y->n_in && !(y->op->traits & WF_NARROW); i++)
+        if (y->in[i]->dtype == WF_F16 || y->in[i]->dtype == WF_BF16)
+            return wf_fail(y, "input %d is %s, expected float32", i,
+                           wf_dtype_name(y->in[i]->dtype));
+    return true;
+}
+
 static wf_node *settle(wf_node *y)
 {
     wf_graph *g = y->graph;
+    if (!has_wide_inputs(y)) return &g->poison;
     if (!y->op->infer(y)) {
         wf_fail(y, "impossible inputs");
         return &g->poison;

@@ -91,7 +91,9 @@ bool wf_infer_broadcast(wf_node *y)
     wf_shape s = y->in[0]->shape;
     for (int i = 0; i < y->n_in; i++) {
         char a[80], b[80];
-        if (y->in[i]->dtype != WF_F32) return wf_fail(y, "input %d must be float32", i);
+        wf_dtype t = y->in[i]->dtype; /* 16 bits come to those that may have them only */
+        if (t != WF_F32 && t != WF_F16 && t != WF_BF16)
+            return wf_fail(y, "input %d must be float32", i);
         wf_shape before = s;
         if (!wf_shape_broadcast(&before, &y->in[i]->shape, &s))
             return wf_fail(y, "shapes do not broadcast, %s and %s",

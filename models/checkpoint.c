@@ -185,26 +185,34 @@ bool wf_is_weight(const char *name)
     return strncmp(name, "opt/", 4) != 0 && strncmp(name, "run/", 4) != 0;
 }
 
+/* 16 bits: the largest exponent is that of infinities and NaN. */
+static bool is_finite(wf_dtype dtype, const void *x, int64_t i)
+{
+    int most = dtype == WF_F16 ? 0x7c00 : 0x7f80;
+    if (dtype == WF_F32) return isfinite(((const float *)x)[i]);
+    return (((const uint16_t *)x)[i] & most) != most;
+}
+
 bool wf_store_is_finite(const wf_store *s)
 {
     for (int i = 0; i < wf_store_count(s); i++) {
         wf_dtype dtype;
         wf_shape shape;
-        const float *x = wf_store_data(s, wf_store_name(s, i), &dtype, &shape);
-        int64_t n = dtype == WF_F32 ? 1 : 0;
+        const void *x = wf_store_data(s, wf_store_name(s, i), &dtype, &shape);
+        int64_t n = dtype == WF_I32 || dtype == WF_U8 ? 0 : 1;
         for (int k = 0; k < shape.rank; k++) n *= shape.dim[k];
         for (int64_t k = 0; k < n; k++)
-            if (!isfinite(x[k])) return false;
+            if (!is_finite(dtype, x, k)) return false;
     }
     return true;
 }
 
 /* The average of a weight, if the store has one that an update has been made for. */
-static const void *average_of(const wf_store *s, const char *weight)
+static const void *average_of(const wf_store *s, const char *weight, wf_dtype *dtype)
 {
     char name[256];
     snprintf(name, sizeof name, "opt/ema/%s/average", weight);
-    return wf_store_data(s, name, NULL, NULL);
+    return wf_store_data(s, name, dtype, NULL);
 }
 
 static bool has_averages(const wf_store *s)
@@ -227,7 +235,7 @@ wf_status wf_weights_copy(wf_store *to, const wf_store *from, bool averages)
         wf_dtype dtype;
         wf_shape shape;
         const void *data = wf_store_data(from, name, &dtype, &shape);
-        const void *average = averages ? average_of(from, name) : NULL;
+        const void *average = averages ? average_of(from, name, &dtype) : NULL;
         status = wf_store_put(to, name, dtype, shape, average ? average : data);
     }
     return status;

@@ -24,11 +24,10 @@ static bool is_zero_matrix(const wf_store *s, const char *name)
 {
     wf_dtype dtype;
     wf_shape shape;
-    const float *x = wf_store_data(s, name, &dtype, &shape);
-    if (!wf_is_weight(name) || dtype != WF_F32 || shape.rank < 2) return false;
-    int64_t n = 1;
-    for (int k = 0; k < shape.rank; k++) n *= shape.dim[k];
-    for (int64_t i = 0; i < n; i++)
+    const char *x = wf_store_data(s, name, &dtype, &shape);
+    if (!wf_is_weight(name) || shape.rank < 2) return false;
+    size_t bytes = (size_t)wf_elements(&shape) * wf_dtype_bytes(dtype);
+    for (size_t i = 0; i < bytes; i++)
         if (x[i] != 0) return false;
     return true;
 }

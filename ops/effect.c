@@ -14,7 +14,10 @@ static bool assign_infer(wf_node *y)
     char a[80], b[80];
     if (leaf->op != &wf_op_param && leaf->op != &wf_op_state)
         return wf_fail(y, "only parameters and states can be assigned, not %s", leaf->op->name);
-    if (leaf->dtype != value->dtype || !wf_shape_equal(&leaf->shape, &value->shape))
+    if (leaf->dtype != value->dtype)
+        return wf_fail(y, "%s is %s, its new value %s", leaf->name, wf_dtype_name(leaf->dtype),
+                       wf_dtype_name(value->dtype));
+    if (!wf_shape_equal(&leaf->shape, &value->shape))
         return wf_fail(y, "%s is %s, its new value %s", leaf->name,
                        wf_shape_text(&leaf->shape, a, sizeof a),
                        wf_shape_text(&value->shape, b, sizeof b));
@@ -25,16 +28,17 @@ enum { CHUNK = 16384 };
 
 static wf_cost assign_cost(const wf_node *y)
 {
-    double bytes = 4 * (double)wf_elements(&y->shape);
+    double bytes = (double)wf_elements(&y->shape) * (double)wf_dtype_bytes(y->dtype);
     return (wf_cost){.bytes = 2 * bytes, .units = wf_ceil_div(wf_elements(&y->shape), CHUNK)};
 }
 
 static void assign_run(const wf_call *c, int64_t lo, int64_t hi)
 {
-    int64_t n = wf_elements(&c->in[0].shape), first = lo * CHUNK;
-    int64_t end = wf_min_i64(hi * CHUNK, n);
-    memmove((float *)c->in[0].data + first, (const float *)c->in[1].data + first,
-            (size_t)(end - first) * sizeof(float));
+    size_t n = (size_t)wf_elements(&c->in[0].shape), first = (size_t)lo * CHUNK;
+    size_t end = (size_t)hi * CHUNK < n ? (size_t)hi * CHUNK : n;
+    size_t bytes = wf_dtype_bytes(c->in[0].dtype);
+    memmove((char *)c->in[0].data + first * bytes, (const char *)c->in[1].data + first * bytes,
+            (end - first) * bytes);
 }
 
 void wf_assign(wf_node *leaf, wf_node *value)
@@ -55,7 +59,7 @@ const wf_op wf_op_assign = {
     .name = "assign",
     .doc = "leaf <- value, after all reads of the run",
     .arity = 2,
-    .traits = WF_EFFECT,
+    .traits = WF_EFFECT | WF_NARROW,
     .infer = assign_infer,
     .cost = assign_cost,
     .run = assign_run,

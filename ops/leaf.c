@@ -1,5 +1,5 @@
 /* Leaves: inputs, constants, parameters, optimizer state; and values made of sizes alone. */
-#include "ops/ops.h"
+#include "ops/narrow.h"
 
 #include "graph/graph.h"
 
@@ -11,7 +11,9 @@ static bool leaf_infer(wf_node *y)
 {
     const wf_leaf_attr *a = y->attr;
     y->dtype = a->dtype;
-    if (a->dtype != WF_F32 && a->dtype != WF_I32 && a->dtype != WF_U8)
+    bool is_stored = y->op == &wf_op_param || y->op == &wf_op_state;
+    if (a->dtype != WF_F32 && a->dtype != WF_I32 && a->dtype != WF_U8 &&
+        !(is_stored && wf_is_narrow(a->dtype)))
         return wf_fail(y, "values are f32, i32 or u8, not %s", wf_dtype_name(a->dtype));
     return wf_infer_shape(y, &a->shape);
 }
@@ -74,7 +76,8 @@ wf_node *wf_constants_i32(wf_graph *g, wf_shape shape, const int32_t *values)
 
 wf_node *wf_param(wf_graph *g, const char *name, wf_shape shape, wf_role role, wf_init init)
 {
-    wf_leaf_attr a = {.role = role, .init = init, .shape = shape};
+    bool may_narrow = shape.rank >= 2 && role.kind != WF_BIAS && role.kind != WF_SCALE;
+    wf_leaf_attr a = {.role = role, .init = init, .may_narrow = may_narrow, .shape = shape};
     return leaf(g, &wf_op_param, &a, wf_graph_path(g, name));
 }
 
@@ -87,11 +90,17 @@ static const char *state_path(wf_node *p, const char *name)
     return path;
 }
 
-wf_node *wf_state_shaped(wf_node *p, const char *name, wf_shape shape)
+static wf_node *state(wf_node *p, const char *name, wf_shape shape, bool may_narrow)
 {
     const char *path = state_path(p, name);
     wf_graph *g = wf_graph_of(p);
-    return path ? leaf(g, &wf_op_state, &(wf_leaf_attr){.shape = shape}, path) : wf_poison(g);
+    wf_leaf_attr a = {.may_narrow = may_narrow, .shape = shape};
+    return path ? leaf(g, &wf_op_state, &a, path) : wf_poison(g);
+}
+
+wf_node *wf_state_shaped(wf_node *p, const char *name, wf_shape shape)
+{
+    return state(p, name, shape, false);
 }
 
 wf_node *wf_state_shared(wf_node *p, const char *name, bool *is_new)
@@ -106,7 +115,8 @@ wf_node *wf_state_shared(wf_node *p, const char *name, bool *is_new)
 
 wf_node *wf_state(wf_node *p, const char *name)
 {
-    return wf_state_shaped(p, name, wf_shape_of(p));
+    bool is_param = p->op == &wf_op_param;
+    return state(p, name, wf_shape_of(p), is_param && ((wf_leaf_attr *)p->attr)->may_narrow);
 }
 
 wf_role wf_param_role(const wf_node *p)

@@ -33,7 +33,7 @@ static wf_cost linear_cost(const wf_node *y)
     wf_cost c = wf_matmul_cost(y);
     double n = (double)wf_elements(&y->shape);
     c.flops += a->program.n_instr * n;
-    if (a->program.n_stores) c.bytes += 4 * (a->program.n_stores - 1) * n;
+    if (a->program.n_stores) c.bytes += wf_store_bytes(y) - 4 * n;
     return c;
 }
 
@@ -76,13 +76,13 @@ static int linear_print(const void *attr, char *text, size_t size)
 const wf_op wf_op_linear = {
     .name = "linear",
     .doc = "an elementwise program on the tiles of a product",
-    .traits = WF_STRIDED,
+    .traits = WF_STRIDED | WF_NARROW,
     LINEAR,
 };
 
 const wf_op wf_op_linear_store = {
     .name = "linear_store",
     .doc = "an elementwise program on the tiles of a product, which writes into stored tensors",
-    .traits = WF_EFFECT | WF_STRIDED,
+    .traits = WF_EFFECT | WF_STRIDED | WF_NARROW,
     LINEAR,
 };

@@ -53,6 +53,7 @@ typedef struct wf_order_attr {
 
 typedef struct wf_cast_attr {
     wf_dtype to;
+    uint32_t salt; /* to 16 bits: rounded by chance, with draws of this salt; 0: to nearest */
 } wf_cast_attr;
 
 typedef struct wf_rows_attr {
@@ -89,6 +90,7 @@ typedef struct wf_loss_attr {
 typedef struct wf_leaf_attr {
     wf_role role;
     wf_init init;
+    bool may_narrow; /* parameters, states: 16 bits are enough, if the program asks for that */
     wf_dtype dtype;
     wf_shape shape;
     const void *values; /* constants: in the graph's arena; NULL: every element is fill */
@@ -117,7 +119,9 @@ static inline uint64_t wf_random_stream(uint64_t salt, int64_t step)
     return h ^ (h >> 31);
 }
 
-/* Number i of a stream, naively: in [0, 1), as the vector layer's uniform gives it; normal. */
+/* Word i of a stream, naively; number i in [0, 1), as the vector layer's uniform gives it; normal.
+ */
+uint32_t wf_random_word(uint64_t key, uint64_t stream, int64_t i);
 float wf_random_number(uint64_t key, uint64_t stream, int64_t i);
 float wf_random_normal(uint64_t key, uint64_t stream, int64_t i);
 /* Normal numbers from first on, by the vector layer; it takes the stream behind this one too.

@@ -4,6 +4,8 @@
  */
 #include "ops/matmul.h"
 
+#include "ops/narrow.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +17,7 @@ typedef struct geometry {
     int rank; /* outer axes */
     int64_t dim[WF_MAX_RANK], cols, rows;
     int64_t step[WF_PW_IN][WF_MAX_RANK], inner[WF_PW_IN];
-    bool reference; /* without the vector layer */
+    const wf_call *call;
 } geometry;
 
 static void fill(int64_t n, float *y, float value, bool reference)
@@ -86,17 +88,18 @@ static void run_scalar(const wf_pw_instr *k, int64_t n, float *y, const float *c
 }
 
 /* All instructions on n elements; value[] holds the inputs and receives the results. The last
- * result goes to out (if any), and with at_once those that may go to stored inputs at once do
- * so. Either may be what the instruction reads. */
+ * result goes to out (if any), and those that may go to stored inputs at once do so for the stores
+ * in at_once, a set of bits. Either may be what the instruction reads. */
 static void run_tile(const wf_pw *p, int64_t n, const float *value[], float *temp, float *out,
-                     bool at_once, bool reference)
+                     unsigned at_once, bool reference)
 {
     for (int i = 0; i < p->n_instr; i++) {
         const wf_pw_instr *k = &p->instr[i];
         const float *x[4];
         for (int j = 0; j < k->n_in; j++) x[j] = value[k->in[j]];
         float *y = i == p->n_instr - 1 && out ? out : temp + (int64_t)k->slot * WF_PW_TILE;
-        if (at_once && k->store) y = (float *)value[p->store[k->store - 1].input];
+        if (k->store && at_once >> (k->store - 1) & 1)
+            y = (float *)value[p->store[k->store - 1].input];
         if (reference && k->op->scalar)
             run_scalar(k, n, y, x);
         else
@@ -105,35 +108,49 @@ static void run_tile(const wf_pw *p, int64_t n, const float *value[], float *tem
     }
 }
 
-/* n elements of an input with this stride: in place if they lie side by side, else gathered. */
-static const float *load(const float *x, int64_t stride, int64_t n, float *room, bool reference)
+/* n elements of an input from this one on, so far apart: float32 side by side where it lies, all
+ * else in room. */
+static const float *load(const wf_tensor *t, int64_t from, int64_t stride, int64_t n, float *room,
+                         bool reference)
 {
-    if (stride == 1 || n == 1) return x;
-    if (stride == 0)
-        fill(n, room, *x, reference);
+    bool is_row = stride == 1 || n == 1, is_narrow = wf_is_narrow(t->dtype);
+    const float *x = is_narrow ? NULL : (const float *)t->data + from;
+    if (is_row && !is_narrow) return x;
+    if (is_row)
+        wf_widen(t->dtype, n, room, (const uint16_t *)t->data + from, reference);
+    else if (stride == 0)
+        fill(n, room, wf_read_number(t->dtype, t->data, from), reference);
+    else if (is_narrow)
+        for (int64_t i = 0; i < n; i++)
+            room[i] = wf_read_number(t->dtype, t->data, from + i * stride);
     else
         for (int64_t i = 0; i < n; i++) room[i] = x[i * stride];
     return room;
 }
 
-/* Are the stored inputs read where they are, so that results may go there at once? */
-static bool is_in_place(const wf_pw *p, const wf_tensor in[], int64_t at,
-                        const float *const value[])
+/* The stores whose inputs are read where they are, so that results may go there at once. */
+static unsigned in_place(const wf_pw *p, const wf_tensor in[], int64_t at,
+                         const float *const value[])
 {
-    for (int s = 0; s < p->n_stores; s++)
-        if (value[p->store[s].input] != (const float *)in[p->store[s].input].data + at)
-            return false;
-    return true;
+    unsigned all = 0;
+    for (int s = 0; s < p->n_stores; s++) {
+        const wf_tensor *t = &in[p->store[s].input];
+        if (!wf_is_narrow(t->dtype) && value[p->store[s].input] == (const float *)t->data + at)
+            all |= 1u << s;
+    }
+    return all;
 }
 
-static void store_all(const wf_pw *p, const wf_tensor in[], int64_t at, int64_t n,
-                      const float *const value[])
+/* What store s writes: n elements at this place of the tensor. */
+static void store(const wf_pw *p, int s, const wf_call *c, const wf_tensor *t, int64_t at,
+                  int64_t n, const float *from)
 {
-    for (int s = 0; s < p->n_stores; s++) {
-        float *to = (float *)in[p->store[s].input].data + at;
-        const float *from = value[p->store[s].value];
-        if (from != to) memcpy(to, from, (size_t)n * sizeof *to);
-    }
+    uint32_t salt = p->store[s].salt;
+    wf_draws d = {c->seed, wf_random_stream(salt, c->step)};
+    if (wf_is_narrow(t->dtype))
+        wf_narrow(t->dtype, n, (uint16_t *)t->data + at, from, salt ? &d : NULL, at, c->reference);
+    else if (from != (float *)t->data + at)
+        memcpy((float *)t->data + at, from, (size_t)n * sizeof *from);
 }
 
 /* Inputs that are one number everywhere fill their room once. */
@@ -144,7 +161,8 @@ static void fill_scalars(const geometry *g, int n_in, const wf_tensor in[], int6
         is_filled[i] = in[i].data && g->inner[i] == 0;
         for (int a = 0; a < g->rank; a++) is_filled[i] = is_filled[i] && g->step[i][a] == 0;
         if (is_filled[i])
-            fill(n, room + i * (int64_t)WF_PW_TILE, *(float *)in[i].data, g->reference);
+            fill(n, room + i * (int64_t)WF_PW_TILE, wf_read_number(in[i].dtype, in[i].data, 0),
+                 g->call->reference);
     }
 }
 
@@ -156,15 +174,15 @@ static void run_part(const wf_call *c, const geometry *g, const bool is_filled[]
     const float *value[WF_PW_IN + WF_PW_INSTR];
     float *room = c->scratch, *temp = room + (int64_t)p->n_in * WF_PW_TILE;
     for (int i = 0; i < p->n_in; i++) {
-        const float *x = (const float *)c->in[i].data + offset(g, i, row) + col * g->inner[i];
+        int64_t from = offset(g, i, row) + col * g->inner[i];
         float *own = room + i * (int64_t)WF_PW_TILE;
-        value[i] = is_filled[i] ? own : load(x, g->inner[i], n, own, g->reference);
+        value[i] = is_filled[i] ? own : load(&c->in[i], from, g->inner[i], n, own, c->reference);
     }
     int64_t at = row * g->cols + col;
     float *out = c->out->data && p->n_stores == 0 ? (float *)c->out->data + at : NULL;
-    bool at_once = is_in_place(p, c->in, at, value);
-    run_tile(p, n, value, temp, out, at_once, g->reference);
-    store_all(p, c->in, at, n, value);
+    run_tile(p, n, value, temp, out, in_place(p, c->in, at, value), c->reference);
+    for (int s = 0; s < p->n_stores; s++)
+        store(p, s, c, &c->in[p->store[s].input], at, n, value[p->store[s].value]);
 }
 
 /* Rows that one unit covers (cols fit into a tile), or 1 and a part of a row. */
@@ -187,7 +205,7 @@ static void pointwise_run(const wf_call *c, int64_t lo, int64_t hi)
     find_geometry(&g, &c->out->shape, c->n_in, c->in);
     int64_t parts = wf_ceil_div(g.cols, PART), step = rows_per_unit(&g);
     bool is_filled[WF_PW_IN];
-    g.reference = c->reference;
+    g.call = c;
     fill_scalars(&g, c->n_in, c->in, wf_min_i64(WF_PW_TILE, g.cols), c->scratch, is_filled);
     for (int64_t u = lo; u < hi; u++) {
         int64_t from = u % parts * PART, to = wf_min_i64(from + PART, g.cols);
@@ -213,61 +231,60 @@ typedef struct block_run {
 static const float *gather(const block_run *k, int i, int64_t first, int64_t rows, float *room)
 {
     const wf_pw_block *b = k->b;
-    int64_t n = b->cols, ld = b->ld, step = 1;
-    const float *x = b->out + first * ld;
-    if (k->in[i].data) {
+    const wf_tensor own = {.data = b->out}, *t = k->in[i].data ? &k->in[i] : &own;
+    int64_t n = b->cols, ld = b->ld, step = 1, from = first * ld;
+    bool reference = k->g.call->reference;
+    if (t != &own) {
         int outer = k->g.rank - 1;
-        x = (const float *)k->in[i].data + offset(&k->g, i, b->row + first) +
-            b->col * k->g.inner[i];
+        from = offset(&k->g, i, b->row + first) + b->col * k->g.inner[i];
         step = k->g.inner[i];
         ld = outer == 0 ? k->g.step[i][0] : -1; /* more axes: each row is looked up */
     }
-    if (step == 1 && (ld == n || rows == 1)) return x;
-    for (int64_t r = 0; r < rows; r++) {
-        if (ld < 0)
-            x = (const float *)k->in[i].data + offset(&k->g, i, b->row + first + r) + b->col * step;
-        const float *from = load(ld < 0 ? x : x + r * ld, step, n, room + r * n, k->g.reference);
-        if (from != room + r * n) memcpy(room + r * n, from, (size_t)n * sizeof *room);
+    if (step == 1 && ld == n) n *= rows, rows = 1;
+    if (rows == 1) return load(t, from, step, n, room, reference);
+    for (int64_t r = 0; r < rows; r++, from += ld) {
+        if (ld < 0) from = offset(&k->g, i, b->row + first + r) + b->col * step;
+        const float *x = load(t, from, step, n, room + r * n, reference);
+        if (x != room + r * n) memcpy(room + r * n, x, (size_t)n * sizeof *room);
     }
     return room;
-}
-
-static void scatter(float *to, int64_t ld, const float *from, int64_t rows, int64_t n)
-{
-    if (to == from) return;
-    if (ld == n) rows *= n, n = rows, rows = 1;
-    for (int64_t r = 0; r < rows; r++) memcpy(to + r * ld, from + r * n, (size_t)n * sizeof *to);
 }
 
 static void run_rows(const block_run *k, int64_t first, int64_t rows)
 {
     const wf_pw *p = k->p;
     const wf_pw_block *b = k->b;
+    const wf_call *c = k->g.call;
     const float *value[WF_PW_IN + WF_PW_INSTR];
     for (int i = 0; i < p->n_in; i++) {
         float *own = k->room + i * (int64_t)WF_PW_TILE;
         value[i] = k->is_filled[i] ? own : gather(k, i, first, rows, own);
     }
     float *out = b->out + first * b->ld;
-    bool in_place = p->n_stores == 0 && (b->ld == b->cols || rows == 1);
-    int64_t at = (b->row + first) * k->g.cols + b->col;
-    bool at_once = (k->g.cols == b->cols || rows == 1) && is_in_place(p, k->in, at, value);
-    run_tile(p, rows * b->cols, value, k->temp, in_place ? out : NULL, at_once, k->g.reference);
-    if (p->n_stores == 0) scatter(out, b->ld, value[p->n_in + p->n_instr - 1], rows, b->cols);
-    for (int s = 0; s < p->n_stores; s++) {
-        float *to = (float *)k->in[p->store[s].input].data + at;
-        scatter(to, k->g.cols, value[p->store[s].value], rows, b->cols);
-    }
+    int64_t at = (b->row + first) * k->g.cols + b->col, n = b->cols;
+    bool is_row = rows == 1 || k->g.cols == n;
+    float *here = p->n_stores == 0 && (b->ld == n || rows == 1) ? out : NULL;
+    run_tile(p, rows * n, value, k->temp, here, is_row ? in_place(p, k->in, at, value) : 0,
+             c->reference);
+    const float *y = value[p->n_in + p->n_instr - 1];
+    for (int64_t r = 0; p->n_stores == 0 && !here && r < rows; r++)
+        memcpy(out + r * b->ld, y + r * n, (size_t)n * sizeof *out);
+    if (is_row) n *= rows, rows = 1;
+    for (int s = 0; s < p->n_stores; s++)
+        for (int64_t r = 0; r < rows; r++)
+            store(p, s, c, &k->in[p->store[s].input], at + r * k->g.cols, n,
+                  value[p->store[s].value] + r * n);
 }
 
-void wf_pw_run_block(const wf_pw *p, const wf_tensor in[], const wf_shape *shape, bool reference,
-                     const wf_pw_block *b, float *scratch)
+void wf_pw_run_block(const wf_pw *p, const wf_tensor in[], const wf_call *c, const wf_pw_block *b,
+                     float *scratch)
 {
+    const wf_shape *shape = &c->out->shape;
     block_run k; /* large: only what is read is set */
     k.p = p, k.in = in, k.b = b;
     k.room = scratch;
     k.temp = scratch + (int64_t)p->n_in * WF_PW_TILE;
-    k.g.reference = reference;
+    k.g.call = c;
     k.g.cols = wf_last(shape);
     k.g.rank = 0;
     for (int a = 0; a + 1 < shape->rank; a++) k.g.dim[k.g.rank++] = shape->dim[a];
@@ -290,7 +307,7 @@ static wf_cost pointwise_cost(const wf_node *y)
 {
     const wf_pw *p = y->attr;
     wf_cost c = wf_cost_elementwise(y, 0);
-    if (p->n_stores) c.bytes += 4.0 * (p->n_stores - 1) * (double)wf_elements(&y->shape);
+    if (p->n_stores) c.bytes += wf_store_bytes(y) - 4.0 * (double)wf_elements(&y->shape);
     for (int i = 0; i < p->n_instr; i++) {
         const wf_op *op = p->instr[i].op;
         double each = 1;
@@ -328,13 +345,13 @@ static int pointwise_print(const void *attr, char *text, size_t size)
 const wf_op wf_op_pointwise = {
     .name = "pointwise",
     .doc = "a fused elementwise program",
-    .traits = WF_INPLACE | WF_STRIDED,
+    .traits = WF_INPLACE | WF_STRIDED | WF_NARROW,
     POINTWISE,
 };
 
 const wf_op wf_op_pointwise_store = {
     .name = "pointwise_store",
     .doc = "a fused elementwise program that writes into stored tensors",
-    .traits = WF_EFFECT | WF_STRIDED,
+    .traits = WF_EFFECT | WF_STRIDED | WF_NARROW,
     POINTWISE,
 };

@@ -4,6 +4,8 @@
  * Values are numbered: 0..n_in-1 are the node's inputs, n_in + i is the result of instruction i.
  * The result of the node is the last instruction's. Stores write a value into an input that is a
  * stored tensor (parameter or state) of the node's shape, after all reads of that tile.
+ *
+ * Inputs of 16 bits are widened while they are loaded, and what is stored into such is rounded.
  */
 #ifndef WF_POINTWISE_H
 #define WF_POINTWISE_H
@@ -26,6 +28,7 @@ typedef struct wf_pw {
     wf_pw_instr instr[WF_PW_INSTR];
     struct {
         int value, input;
+        uint32_t salt; /* of a cast by chance; 0: to nearest */
     } store[WF_PW_STORES];
 } wf_pw;
 
@@ -39,11 +42,11 @@ typedef struct wf_pw_block {
 
 /* Floats of scratch that wf_pw_run_block needs. */
 int64_t wf_pw_scratch(const wf_pw *p);
-/* Epilogue of another kernel: run p on one block of a result of this shape. in[] are the program's
- * inputs (tensors that broadcast to the shape); one whose data is NULL is the block's own content,
+/* Epilogue of another kernel, of call c: run p on one block of its result. in[] are the program's
+ * inputs (tensors that broadcast to its shape); one whose data is NULL is the block's own content,
  * block->out. */
-void wf_pw_run_block(const wf_pw *p, const wf_tensor in[], const wf_shape *shape, bool reference,
-                     const wf_pw_block *b, float *scratch);
+void wf_pw_run_block(const wf_pw *p, const wf_tensor in[], const wf_call *c, const wf_pw_block *b,
+                     float *scratch);
 
 /* Find where results are kept, and which may be written into stored tensors by their instruction:
  * those whose tensor's old value nobody wants any more. Ops call it when a node is made. */
@@ -57,5 +60,6 @@ wf_pw wf_pw_single(const wf_node *n, wf_node *in[4]);
  * i writes. */
 const wf_pw *wf_stores_of(const wf_node *n);
 int wf_store_input(const wf_node *n, int i);
+double wf_store_bytes(const wf_node *n); /* that its stores write */
 
 #endif

@@ -266,7 +266,7 @@ static void run_program(const wf_call *c, const wf_pw *program, const unit *u, i
                      .cols = u->cols,
                      .out = u->c,
                      .ld = u->ldc};
-    wf_pw_run_block(program, in, &c->out->shape, c->reference, &b, u->room.program);
+    wf_pw_run_block(program, in, c, &b, u->room.program);
 }
 
 static void run_unit(const wf_call *c, const wf_matmul_attr *attr, const wf_pw *program,

@@ -69,3 +69,11 @@ int wf_store_input(const wf_node *n, int i)
     int input = wf_stores_of(n)->store[i].input;
     return n->op == &wf_op_linear_store ? input + 1 : input;
 }
+
+double wf_store_bytes(const wf_node *n)
+{
+    double bytes = 0;
+    for (int s = 0; s < wf_stores_of(n)->n_stores; s++)
+        bytes += (double)wf_dtype_bytes(n->in[wf_store_input(n, s)]->dtype);
+    return bytes * (double)wf_elements(&n->shape);
+}

@@ -1,9 +1,8 @@
 /* The vector layer's table (vec.h) of the level being compiled. */
 #include "ops/vec.h"
 #include "ops/gemm.h"
-#include "ops/simd_bf16.h"
 #include "ops/simd_libm.h"
-#include "ops/simd_random.h"
+#include "ops/simd_narrow.h"
 #include "ops/simd_row.h"
 #include "ops/simd_transpose.h"
 
@@ -367,6 +366,11 @@ const wf_vec WF_VEC_TABLE = {
     F(pack),
     F(bf16),
     F(bf16_pairs),
+    F(f16),
+    F(bf16_drawn),
+    F(f16_drawn),
+    F(from_bf16),
+    F(from_f16),
     F(random_bits),
     F(uniform),
     F(dropout),

@@ -12,6 +12,7 @@
  */
 #include "passes/passes.h"
 
+#include "ops/narrow.h"
 #include "ops/pointwise.h"
 
 #include <stdlib.h>
@@ -70,9 +71,33 @@ static bool take_program(builder *b, const wf_node *n, const wf_node *inner, int
         if (known < 0) b->p.instr[b->p.n_instr++] = k;
     }
     for (int i = 0; i < p->n_stores; i++) {
+        b->p.store[b->p.n_stores] = p->store[i];
         b->p.store[b->p.n_stores].value = value[p->store[i].value];
         b->p.store[b->p.n_stores++].input = value[p->store[i].input];
     }
+    return true;
+}
+
+/* Does n make 16 bits out of float32, for one reader? */
+static bool is_rounding(const wf_node *n)
+{
+    return n->op == &wf_op_cast && wf_is_narrow(n->dtype) && n->n_users == 1;
+}
+
+/* What assign a stores, before it is rounded to the leaf's 16 bits. */
+static wf_node *assigned(const wf_node *a)
+{
+    return is_rounding(a->in[1]) ? a->in[1]->in[0] : a->in[1];
+}
+
+/* The program stores value into input to, as assign a does. */
+static bool take_store(builder *b, const wf_node *a, int value, int to)
+{
+    if (b->p.n_stores == WF_PW_STORES) return false;
+    bool rounds = is_rounding(a->in[1]);
+    b->p.store[b->p.n_stores].value = value;
+    b->p.store[b->p.n_stores].input = to;
+    b->p.store[b->p.n_stores++].salt = rounds ? ((const wf_cast_attr *)a->in[1]->attr)->salt : 0;
     return true;
 }
 
@@ -107,9 +132,25 @@ static bool is_inner(const wf_node *p, const wf_node *q)
     return false;
 }
 
+/* P(widened x) -> P(x) */
+static wf_node *widen_inside(wf_node *n)
+{
+    wf_node *in[WF_PW_IN];
+    bool found = false;
+    for (int i = 0; i < n->n_in; i++) {
+        const wf_node *x = n->in[i];
+        bool is_widened = x->op == &wf_op_cast && wf_is_narrow(x->in[0]->dtype);
+        in[i] = is_widened ? x->in[0] : n->in[i];
+        found |= is_widened;
+    }
+    return found ? wf_apply(n->op, n->attr, n->n_in, in) : NULL;
+}
+
 static wf_node *fuse_chain(wf_node *n)
 {
     if (n->op != &wf_op_pointwise) return NULL; /* stores grow below, they are replaced otherwise */
+    wf_node *wide = widen_inside(n);
+    if (wide) return wide;
     for (int i = 0; i < n->n_in; i++) {
         if (!is_inner(n, n->in[i])) continue;
         wf_node *by = merge_into(n, n->in[i]);
@@ -188,17 +229,16 @@ static bool is_sound(wf_graph *g, builder *b, const wf_node *x, const wf_node *y
 /* assign(leaf, P) -> a program that stores its last value. */
 static bool fuse_assign(wf_graph *g, wf_node *a)
 {
-    wf_node *leaf = a->in[0], *p = a->in[1];
-    if (a->op != &wf_op_assign || p->op != &wf_op_pointwise) return false;
+    if (a->op != &wf_op_assign) return false;
+    wf_node *leaf = a->in[0], *p = assigned(a);
+    if (p->op != &wf_op_pointwise) return false;
     if (p->n_users != 1) wf_note(a, "the new value has another reader");
     if (p->n_users != 1 || !wf_shape_equal(&leaf->shape, &p->shape)) return false;
     builder b = {0};
     if (!take_inputs(&b, p, NULL)) return false;
     int to = input_of(&b, leaf);
     if (to < 0 || !take_program(&b, p, NULL, 0)) return false;
-    b.p.store[b.p.n_stores].value = last_value(&b);
-    b.p.store[b.p.n_stores++].input = to;
-    if (!is_sound(g, &b, a, NULL)) return false;
+    if (!take_store(&b, a, last_value(&b), to) || !is_sound(g, &b, a, NULL)) return false;
     wf_replace_effects(a, NULL, finish(&b, &wf_op_pointwise_store));
     return true;
 }
@@ -206,7 +246,7 @@ static bool fuse_assign(wf_graph *g, wf_node *a)
 static wf_node *assign_of(const wf_graph *g, const wf_node *value)
 {
     for (int i = 0; i < g->n_effects; i++)
-        if (g->effects[i]->op == &wf_op_assign && g->effects[i]->in[1] == value)
+        if (g->effects[i]->op == &wf_op_assign && assigned(g->effects[i]) == value)
             return g->effects[i];
     return NULL;
 }
@@ -224,11 +264,7 @@ static bool fuse_input(wf_graph *g, wf_node *e, wf_node *q)
     if (to < 0 || !take_program(&b, q, NULL, 0)) return false;
     int value = last_value(&b);
     if (!take_program(&b, e, q, value)) return false;
-    if (a) {
-        if (b.p.n_stores == WF_PW_STORES) return false;
-        b.p.store[b.p.n_stores].value = value;
-        b.p.store[b.p.n_stores++].input = to;
-    }
+    if (a && !take_store(&b, a, value, to)) return false;
     if (!is_sound(g, &b, e, a)) return false;
     wf_replace_effects(e, a, finish(&b, &wf_op_pointwise_store));
     return true;

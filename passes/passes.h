@@ -11,8 +11,10 @@ typedef struct wf_pass_options {
     const char *dump;    /* a pass's name, "before" or "after": the graph goes to stderr; or NULL */
     const char *without; /* "-fuse_gau,-cse": these passes are left out; or NULL */
     const wf_pass *const *extra; /* run after the fusions that know their gradient; or NULL */
-    const wf_pass *const *last;  /* run behind all others; or NULL */
-    int nodes_differentiated;    /* out: nodes once gradients and updates are graph */
+    const wf_pass *const
+        *stored;                /* run once all is graph, before it is tidied and fused; or NULL */
+    const wf_pass *const *last; /* run behind all others; or NULL */
+    int nodes_differentiated;   /* out: nodes once gradients and updates are graph */
 } wf_pass_options;
 
 /* Run all passes on g. false: g carries the mistake. */

@@ -117,6 +117,7 @@ static const wf_pass *find_in(const wf_pass *const *passes, const char *name, si
 static const wf_pass *find_pass(const char *name, size_t n, const wf_pass_options *o)
 {
     const wf_pass *found = find_in(o->extra, name, n);
+    if (!found) found = find_in(o->stored, name, n);
     if (!found) found = find_in(o->last, name, n);
     for (const wf_pass *const *const *part = wf_pipeline; *part && !found; part++)
         found = find_in(*part, name, n);
@@ -202,7 +203,8 @@ bool wf_optimize(wf_graph *g, wf_pass_options *o)
     if (!run_all(g, gradient, o)) return false;
     o->nodes_differentiated = wf_graph_size(g);
     if (o->rounds_products && !run_all(g, rounding, o)) return false;
-    if (!run_all(g, after_gradient, o) || !run_all(g, o->last, o)) return false;
+    if (!run_all(g, o->stored, o) || !run_all(g, after_gradient, o)) return false;
+    if (!run_all(g, o->last, o)) return false;
     dump(g, o, "after");
     return true;
 }

@@ -2,7 +2,7 @@
 #include "runtime/program.h"
 
 #include "graph/notes.h"
-#include "ops/ops.h"
+#include "ops/narrow.h"
 #include "passes/passes.h"
 #include "runtime/init.h"
 #include "runtime/schedule.h"
@@ -47,7 +47,7 @@ static bool take_stored(wf_program *p)
         v->base = wf_store_require(p->store, n->name, n->dtype, n->shape, &created);
         if (!v->base) return false;
         if (created && n->op == &wf_op_param)
-            wf_init_fill(p->rt->pool, v->base, wf_elements(&n->shape), a->init,
+            wf_init_fill(p->rt->pool, v->base, n->dtype, wf_elements(&n->shape), a->init,
                          wf_store_seed(p->store), n->name);
     }
     p->stats.init_seconds = (double)(wf_now() - start) * 1e-9;
@@ -189,6 +189,7 @@ static bool listen(wf_program *p, const wf_compile_options *o)
 
 static bool optimize(wf_program *p, const wf_compile_options *o)
 {
+    static const wf_pass *const stored[] = {&wf_pass_store_narrow, NULL};
     static const wf_pass *const last[] = {&wf_pass_recompute, NULL};
     wf_pass_options passes = {.forward_only = o->forward_only,
                               .averages = o->forward_only && o->averages,
@@ -196,11 +197,24 @@ static bool optimize(wf_program *p, const wf_compile_options *o)
                               .dump = p->rt->dump,
                               .without = o->plain ? "-fuse_pointwise,-fuse_linear" : p->rt->without,
                               .extra = o->passes,
+                              .stored = stored,
                               .last = last};
     p->g->program = p;
     bool ok = wf_optimize(p->g, &passes);
     p->stats.nodes_before = passes.nodes_differentiated;
     return ok || wf_graph_check(p->g) == WF_OK;
+}
+
+static bool check_types(const wf_compile_options *o)
+{
+    wf_dtype asked[] = {o->weights, o->states, o->activations};
+    for (int i = 0; i < 3; i++) {
+        if (wf_is_real(asked[i])) continue;
+        wf_error_set(WF_EMODEL, "weights, states and activations are f32, f16 or bf16, not %s",
+                     wf_dtype_name(asked[i]));
+        return false;
+    }
+    return true;
 }
 
 static wf_status last_status(const wf_program *p)
@@ -216,6 +230,7 @@ wf_status wf_compile(wf_program **out, const wf_graph *g, wf_store *s, wf_runtim
     const wf_compile_options o = options ? *options : (wf_compile_options){0};
     int64_t start = wf_now();
     *out = NULL;
+    if (!check_types(&o)) return WF_EMODEL;
     wf_program *p = calloc(1, sizeof *p);
     if (!p) return wf_error_set(WF_ENOMEM, "out of memory while compiling");
     p->rt = rt;
@@ -223,6 +238,9 @@ wf_status wf_compile(wf_program **out, const wf_graph *g, wf_store *s, wf_runtim
     p->look_only = o.look_only;
     p->limit = o.memory_limit;
     p->besides = o.memory_besides;
+    p->weights = o.weights;
+    p->states = o.states;
+    p->activations = o.activations;
     p->g = wf_graph_copy(g, o.sizes);
     if (p->g) p->stats.nodes_declared = wf_graph_size(p->g);
     p->is_timed = o.explain || rt->trace;

@@ -5,14 +5,15 @@
  */
 #include "runtime/init.h"
 
-#include "ops/ops.h"
+#include "ops/narrow.h"
 
 #include <math.h>
 
 enum { BLOCK = 1024, MAX_TRIES = 64 };
 
 struct job {
-    float *y;
+    void *y;
+    wf_dtype type;
     int64_t n;
     wf_init init;
     uint64_t seed, stream;
@@ -45,11 +46,13 @@ static void fill_blocks(void *ctx, int thread, int64_t lo, int64_t hi)
 {
     const struct job *j = ctx;
     const wf_vec *v = wf_vec_get();
+    float room[BLOCK];
+    bool is_narrow = wf_is_narrow(j->type);
     float a = j->init.a, b = j->init.b;
     (void)thread;
     for (int64_t block = lo; block < hi; block++) {
         int64_t first = block * BLOCK, n = wf_min_i64(BLOCK, j->n - first);
-        float *y = j->y + first;
+        float *y = is_narrow ? room : (float *)j->y + first;
         switch (j->init.kind) {
         case WF_INIT_ZEROS:
             v->fill(n, y, 0);
@@ -71,11 +74,13 @@ static void fill_blocks(void *ctx, int thread, int64_t lo, int64_t hi)
         }
         if (j->init.kind == WF_INIT_NORMAL || j->init.kind == WF_INIT_TRUNCATED)
             v->scale(n, y, y, a);
+        if (is_narrow) wf_narrow(j->type, n, (uint16_t *)j->y + first, y, NULL, 0, false);
     }
 }
 
-void wf_init_fill(wf_pool *pool, float *y, int64_t n, wf_init init, uint64_t seed, const char *name)
+void wf_init_fill(wf_pool *pool, void *y, wf_dtype type, int64_t n, wf_init init, uint64_t seed,
+                  const char *name)
 {
-    struct job j = {y, n, init, seed, wf_hash(name)};
+    struct job j = {y, type, n, init, seed, wf_hash(name)};
     wf_pool_for(pool, wf_ceil_div(n, BLOCK), 16, fill_blocks, &j);
 }

@@ -67,6 +67,7 @@ struct wf_program {
     bool is_timed;
     int64_t runs;   /* finished ones of a program without effects: the store counts the others */
     bool look_only; /* neither parameters nor memory: it cannot run */
+    wf_dtype weights, states, activations; /* how they are stored, as it was asked for */
 
     int peak;                 /* the step during which the most memory is in use, ... */
     size_t peak_bytes;        /* ... and how much */
@@ -95,6 +96,9 @@ double wf_step_ns(const wf_step *s);
 
 /* The pass that computes values again instead of keeping them; works for p->g->program. */
 extern const wf_pass wf_pass_recompute;
+
+/* The pass that stores weights and states in 16 bits; works for p->g->program. */
+extern const wf_pass wf_pass_store_narrow;
 
 /* Lifetimes, in-place choices and offsets (memory.c). false: wf_error(). */
 bool wf_program_plan(wf_program *p);

@@ -17,7 +17,7 @@ enum { WF_ST_HEADER_MAX = 100000000 };
 typedef struct wf_st_dtype {
     const char *name;
     size_t bytes;
-    wf_dtype dtype; /* in memory */
+    wf_dtype dtype; /* in memory, of a tensor that is new to the store */
     /* n elements of a file to memory; false at a value that does not fit. NULL: the same bytes. */
     bool (*convert)(void *y, const void *x, size_t n);
 } wf_st_dtype;

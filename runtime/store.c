@@ -1,8 +1,7 @@
 /* Named tensors that outlive programs: an array in order of creation, and a hash table over it. */
 #include "runtime/store.h"
 
-#include "graph/base.h"
-#include <weft/op.h>
+#include "ops/narrow.h"
 
 #include <assert.h>
 #include <jansson.h>
@@ -144,9 +143,9 @@ static wf_status check(const char *name, wf_dtype dtype, const wf_shape *shape, 
     if (!wf_store_name_ok(name))
         return wf_error_set(WF_EMODEL, "a tensor's name must be text without control characters, "
                                        "not empty and not __metadata__");
-    if (dtype != WF_F32 && dtype != WF_I32 && dtype != WF_U8)
-        return wf_error_set(WF_EMODEL, "%.100s: a store holds f32, i32 and u8, not %s", name,
-                            wf_dtype_name(dtype));
+    if ((unsigned)dtype > WF_BF16)
+        return wf_error_set(WF_EMODEL, "%.100s: a store holds f32, i32, u8, f16 and bf16, not %s",
+                            name, wf_dtype_name(dtype));
     if (shape->rank < 0 || shape->rank > WF_MAX_RANK)
         return wf_error_set(WF_EMODEL, "%.100s: rank %d, expected 0 to %d", name, shape->rank,
                             WF_MAX_RANK);
@@ -196,11 +195,12 @@ void *wf_store_require(wf_store *s, const char *name, wf_dtype dtype, wf_shape s
 wf_status wf_store_put(wf_store *s, const char *name, wf_dtype dtype, wf_shape shape,
                        const void *data)
 {
-    wf_status status = require(s, name, dtype, shape);
+    int i = wf_store_find(s, name);
+    bool is_real = i >= 0 && wf_is_real(s->tensors[i].dtype) && wf_is_real(dtype);
+    wf_status status = require(s, name, is_real ? s->tensors[i].dtype : dtype, shape);
     if (status != WF_OK) return status;
     const wf_stored *t = &s->tensors[wf_store_find(s, name)];
-    size_t bytes = wf_stored_bytes(t);
-    if (bytes) memmove(t->data, data, bytes);
+    if (wf_stored_bytes(t)) wf_convert(t->dtype, t->data, dtype, data, wf_elements(&t->shape));
     return WF_OK;
 }
 

@@ -3,7 +3,7 @@
  * and then take the old one's name: whatever fails before that, the old file stays as it was.
  *
  * The header lists tensors in order of creation. Their data lie in the same order, but those of
- * 4-byte elements first, so that all of them are aligned.
+ * 4-byte elements first, then those of two, so that all of them are aligned.
  */
 #define _XOPEN_SOURCE     700
 #define _FILE_OFFSET_BITS 64
@@ -40,13 +40,13 @@ static bool is_chosen(const saving *v, const wf_stored *t)
 }
 
 /* The next tensor after the i-th in order of the data (i = -1: the first), or -1. Positions 0 to
- * n-1 stand for the tensors of 4-byte elements, n to 2n-1 for those of single bytes. */
+ * n-1 stand for the tensors of 4-byte elements, n to 2n-1 for those of two, 2n to 3n-1 of one. */
 static int next_in_file(const saving *v, int i)
 {
     int n = v->store->n_tensors;
-    for (i++; i < 2 * n; i++) {
+    for (i++; i < 3 * n; i++) {
         const wf_stored *t = &v->store->tensors[i % n];
-        if ((wf_dtype_bytes(t->dtype) == 4) == (i < n) && is_chosen(v, t)) return i;
+        if (wf_dtype_bytes(t->dtype) == 4u >> i / n && is_chosen(v, t)) return i;
     }
     return -1;
 }
@@ -75,7 +75,7 @@ static json_t *make_notes(const wf_store *s)
 
 static json_t *make_tensor(const wf_stored *t, int64_t begin)
 {
-    static const char *const names[] = {[WF_F32] = "F32", [WF_I32] = "I32", [WF_U8] = "U8"};
+    static const char *const names[] = {"F32", "I32", "U8", "F16", "BF16"}; /* by wf_dtype */
     json_t *shape = json_array();
     for (int i = 0; i < t->shape.rank; i++)
         if (json_array_append_new(shape, json_integer(t->shape.dim[i]))) {

@@ -73,6 +73,7 @@ static const char two_layers_text[] =
     "  fuse_gau                8        8        5.39       0.57\n"
     "  update                  8        8        5.39       0.57\n"
     "  backward                8        8        5.39       0.57\n"
+    "  store_narrow            8        8        5.39       0.57\n"
     "  simplify                8        8        5.39       0.57\n"
     "  cse                     8        8        5.39       0.57\n"
     "  fuse_norm               8        8        5.39       0.57\n"

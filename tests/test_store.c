@@ -186,7 +186,6 @@ Test(store, refuses_what_it_cannot_hold)
         {"a\x7f", WF_F32, WF_SHAPE(4), "name"},
         {"\xff\xfe", WF_F32, WF_SHAPE(4), "name"},
         {"__metadata__", WF_F32, WF_SHAPE(4), "name"},
-        {"half", WF_F16, WF_SHAPE(4), "f16"},
         {"odd", (wf_dtype)77, WF_SHAPE(4), "unknown"},
         {"huge", WF_F32, huge, "shape"},
         {"negative", WF_F32, negative, "shape"},
@@ -282,6 +281,7 @@ Test(store, other_element_types_are_converted)
     uint16_t half[12] = {0x3c00, 0xc000, 0x7bff, 0x0001, 0x83ff, 0x0400,
                          0x8000, 0x7c00, 0xfc00, 0x7e01, 0x3f80, 0xc2f7};
     double d[2] = {0.1, -1e300};
+    static const float zeros[10];
     int64_t i[2] = {INT32_MIN, INT32_MAX};
     unsigned char file[512];
     size_t n = strlen(header);
@@ -293,6 +293,13 @@ Test(store, other_element_types_are_converted)
     memcpy(file + 48 + n, i, 16);
     write_bytes(in_folder("c.st"), file, 8 + n + 56);
     wf_store *s = wf_store_new(0);
+    cr_assert_eq(wf_store_load(s, in_folder("c.st")), WF_OK, "%s", wf_error());
+    cr_expect(!memcmp(wf_store_data(s, "h", NULL, NULL), half, 20), "F16 is kept as it is");
+    cr_expect(!memcmp(wf_store_data(s, "b", NULL, NULL), half + 10, 4), "and BF16");
+    wf_store_free(s);
+    s = wf_store_new(0);
+    wf_store_put(s, "h", WF_F32, WF_SHAPE(10), zeros); /* unless it is float32 here */
+    wf_store_put(s, "b", WF_F32, WF_SHAPE(2), zeros);
     cr_assert_eq(wf_store_load(s, in_folder("c.st")), WF_OK, "%s", wf_error());
     const float *h = wf_store_data(s, "h", NULL, NULL), *b = wf_store_data(s, "b", NULL, NULL);
     const float *f = wf_store_data(s, "d", NULL, NULL);
@@ -315,6 +322,36 @@ Test(store, other_element_types_are_converted)
     cr_expect(strstr(wf_error(), "c.st") && strstr(wf_error(), "I64"), "%s", wf_error());
     cr_expect(k[1] == INT32_MAX && h[0] == 1);
     wf_store_free(s);
+}
+
+Test(store, numbers_take_the_type_of_the_tensor_that_is_there)
+{
+    static const float x[3] = {1, 1.00390625f, -70000}; /* the second is halfway, the third above */
+    static const wf_dtype types[] = {WF_F32, WF_F16, WF_BF16};
+    for (int from = 0; from < 3; from++)
+        for (int to = 0; to < 3; to++) {
+            wf_store *a = wf_store_new(0), *b = wf_store_new(0), *c = wf_store_new(0);
+            static const float zeros[3];
+            wf_dtype dtype;
+            wf_store_put(a, "x", types[from], WF_SHAPE(3), zeros);
+            wf_store_put(b, "x", types[to], WF_SHAPE(3), zeros);
+            cr_assert_eq(wf_store_put(a, "x", WF_F32, WF_SHAPE(3), x), WF_OK);
+            cr_assert_eq(wf_store_save(a, in_folder("t.st"), NULL), WF_OK, "%s", wf_error());
+            cr_assert_eq(wf_store_load(b, in_folder("t.st")), WF_OK, "%s", wf_error());
+            wf_store_put(c, "x", WF_F32, WF_SHAPE(3), zeros);
+            const void *there = wf_store_data(b, "x", &dtype, NULL);
+            cr_expect_eq(dtype, types[to]);
+            wf_store_put(c, "x", dtype, WF_SHAPE(3), there);
+            const float *y = wf_store_data(c, "x", NULL, NULL);
+            bool f16 = from == 1 || to == 1, bf16 = from == 2 || to == 2;
+            cr_expect(y[0] == 1 && y[1] == (bf16 ? 1 : x[1]), "%d to %d: %g", from, to,
+                      (double)y[1]);
+            cr_expect(y[2] == (f16    ? -INFINITY
+                               : bf16 ? -70144
+                                      : x[2]),
+                      "%d to %d: %g", from, to, (double)y[2]);
+            wf_store_free(a), wf_store_free(b), wf_store_free(c);
+        }
 }
 
 Test(store, large_tensors_are_converted_in_pieces)

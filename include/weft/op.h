@@ -58,6 +58,7 @@ enum {
     WF_LEAF = 64,       /* has no inputs and no kernel: input, constant, parameter, state */
     WF_REQUEST = 128,   /* replaced by graph while compiling (gradient, minimize); never runs */
     WF_FLAT = 256,      /* no gradient flows through it and none is missed: piecewise constant */
+    WF_NARROW = 512,    /* inputs may be 16-bit numbers; other ops are never given any */
 };
 
 struct wf_op {
@@ -184,9 +185,10 @@ struct wf_optimizer {
 /* The number of this name; NULL if o has none. */
 WF_API const wf_hyper *wf_hyper_find(const wf_optimizer *o, const char *name);
 
-/* A state tensor of parameter p, zero at birth, kept in the store as opt/<optimizer>/<p>/<name>. */
+/* A state tensor of parameter p, zero at birth, kept in the store as opt/<optimizer>/<p>/<name>; in
+ * 16 bits if p may be and wf_compile_options.states asks for that. */
 WF_API wf_node *wf_state(wf_node *p, const char *name);
-/* The same with another shape, e.g. WF_SCALAR for a step counter. */
+/* The same with another shape, e.g. WF_SCALAR for a step counter; always float32. */
 WF_API wf_node *wf_state_shaped(wf_node *p, const char *name, wf_shape shape);
 /* A scalar that all parameters of a request share, kept with the one whose name is first: is it new
  * (then somebody must assign it), or known from another parameter's step? */

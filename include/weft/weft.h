@@ -63,7 +63,7 @@ typedef enum wf_status {
 WF_API const char *wf_error(void);
 WF_API const char *wf_status_name(wf_status s);
 
-typedef enum wf_dtype { WF_F32, WF_I32, WF_U8, WF_F16, WF_BF16 } wf_dtype; /* 16 bit: files only */
+typedef enum wf_dtype { WF_F32, WF_I32, WF_U8, WF_F16, WF_BF16 } wf_dtype; /* 16 bit: stored only */
 
 typedef struct wf_shape {
     int rank;
@@ -314,14 +314,15 @@ WF_API void wf_store_free(wf_store *s);
  * tensors; "gau3/" for those whose names start so; "!opt/" for those whose names do not (weights
  * without optimizer state). Texts, seed and step always travel along. */
 WF_API wf_status wf_store_save(const wf_store *s, const char *path, const char *prefix);
-/* All or nothing. Tensors that the store has must agree in dtype and shape; others are made. F16,
- * BF16 and F64 become float32, I64 becomes int32. */
+/* All or nothing. Tensors that the store has must agree in shape and keep their dtype: real numbers
+ * (F32, F64, F16, BF16) take it, to nearest. Others are made as they are in the file, but for F64,
+ * which becomes float32, and I64, int32. */
 WF_API wf_status wf_store_load(wf_store *s, const char *path);
 WF_API int wf_store_count(const wf_store *s);
 WF_API const char *wf_store_name(const wf_store *s, int i);
 /* The data of a tensor, its dtype and shape; NULL if there is none. */
 WF_API void *wf_store_data(const wf_store *s, const char *name, wf_dtype *dtype, wf_shape *shape);
-/* Create a tensor or overwrite one of equal dtype and shape. */
+/* Create a tensor or overwrite one of equal shape and dtype; real numbers take its dtype. */
 WF_API wf_status wf_store_put(wf_store *s, const char *name, wf_dtype dtype, wf_shape shape,
                               const void *data);
 /* Short texts that travel with a checkpoint (safetensors' __metadata__). */
@@ -351,6 +352,14 @@ typedef struct wf_compile_options {
     bool explain;   /* listen to passes and time every kernel, for wf_program_explain */
     bool plain;     /* fuse no elementwise ops, so that wf_program_check names the one; slow */
     wf_products products;
+    /* How they are stored; arithmetic stays float32. WF_F32: as the store has them, new ones in
+     * float32. WF_BF16, WF_F16: parameters of two axes and more, but biases and scales, and what
+     * the optimizer keeps in their shape (wf_state); what wraps it (accumulation, lookahead, ema)
+     * stays float32. First values are rounded to nearest. What a run stores is rounded by chance,
+     * so that the mean of many small steps is not lost; f16 becomes infinite above 65504 and has
+     * no numbers between 0 and 6e-8, which second moments need. */
+    wf_dtype weights, states;
+    wf_dtype activations; /* and those that the backward pass reads late, to nearest */
     /* The most that wf_program_stats.memory_bytes may be; 0: no limit. Values that a run needs
      * again late are then computed twice instead of being kept, those first that cost the least
      * time for the memory they save. Results have the same bits. Where that is not enough,

@@ -1,0 +1,73 @@
+/*
+ * Weights and states in 16 bits: where a program reads them they are widened, where it assigns
+ * them they are rounded.
+ *
+ *   f(leaf)          ->  f(cast(leaf16))
+ *   assign(leaf, v)  ->  assign(leaf16, cast(v)), by chance
+ *
+ * To nearest, a step of less than half the distance between neighbours would be lost in every run;
+ * by chance it is made with the probability that keeps the mean (Gupta et al. 2015, "Deep Learning
+ * with Limited Numerical Precision"). Draws belong to the tensor's name, the store's seed and the
+ * number of the run: fused or not, on any number of threads, they are the same.
+ *
+ * The fusions that follow make the casts part of the kernels that read and write.
+ */
+#include "runtime/program.h"
+
+#include "ops/narrow.h"
+#include "runtime/store.h"
+
+#include <stdlib.h>
+
+/* What was asked for, else what the store has: a tensor of another type is a mistake, found when
+ * the program takes it. */
+static wf_dtype type_of(const wf_program *p, const wf_node *leaf)
+{
+    const wf_leaf_attr *a = leaf->attr;
+    wf_dtype asked = leaf->op == &wf_op_param ? p->weights : p->states;
+    int i = wf_store_find(p->store, leaf->name);
+    if (a->may_narrow && asked != WF_F32) return asked;
+    return i >= 0 && wf_is_real(p->store->tensors[i].dtype) ? p->store->tensors[i].dtype : WF_F32;
+}
+
+static void narrow_leaf(wf_graph *g, wf_node *x, wf_dtype type)
+{
+    wf_leaf_attr a = *(const wf_leaf_attr *)x->attr;
+    a.dtype = type;
+    wf_node *leaf = wf_leaf_new(g, x->op, &a, x->name);
+    for (int i = 0; i < g->n_effects; i++) {
+        wf_node *e = g->effects[i];
+        if (e->op != &wf_op_assign || e->in[0] != x) continue;
+        g->scope = e->scope;
+        e->in[0] = leaf;
+        e->in[1] = wf_narrowed(e->in[1], type, (uint32_t)wf_hash(x->name) | 1);
+        e->dtype = type;
+    }
+    g->scope = x->scope;
+    wf_replace(x, wf_widened(leaf));
+    g->scope = "";
+}
+
+static bool store_narrow(wf_graph *g)
+{
+    int n;
+    bool changed = false;
+    wf_node **order = wf_walk(g, &n);
+    for (int i = 0; order && i < n && g->status == WF_OK; i++) {
+        wf_node *x = order[i];
+        bool is_stored = x->op == &wf_op_param || x->op == &wf_op_state;
+        if (!is_stored || x->dtype != WF_F32) continue;
+        wf_dtype type = type_of(g->program, x);
+        if (type == WF_F32) continue;
+        narrow_leaf(g, x, type);
+        changed = true;
+    }
+    free(order);
+    return changed;
+}
+
+const wf_pass wf_pass_store_narrow = {
+    .name = "store_narrow",
+    .doc = "stored tensors in 16 bits: widened where they are read, rounded where assigned",
+    .run = store_narrow,
+};

@@ -1,0 +1,322 @@
+/*
+ * Weights and states stored in 16 bits: what a run reads and writes, in one kernel, the same bits
+ * with any cut of the work, and that small steps are not lost.
+ */
+#define _XOPEN_SOURCE 700
+#include "ops/narrow.h"
+#include "tests/scratch.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+TestSuite(storage, .timeout = 60);
+
+enum { ROWS = 64, IN = 40, WIDTH = 72, OUT = 24 };
+
+static const wf_compile_options plain32 = {0};
+static const wf_compile_options all16 = {.weights = WF_BF16, .states = WF_BF16};
+
+typedef struct net {
+    wf_graph *g;
+    wf_store *store;
+    wf_runtime *rt;
+    wf_program *p;
+    float x[ROWS * IN], y[ROWS * OUT];
+} net;
+
+/* Two layers that learn a fixed map of random numbers. */
+static wf_graph *declare(const wf_optimizer *o, const wf_minimize_options *m)
+{
+    wf_graph *g = wf_graph_new();
+    wf_init init = {.kind = WF_INIT_NORMAL, .a = 0.2f};
+    wf_node *x = wf_input(g, "x", WF_F32, WF_SHAPE(ROWS, IN));
+    wf_node *y = wf_input(g, "y", WF_F32, WF_SHAPE(ROWS, OUT));
+    wf_node *h = wf_silu(wf_dense(x, WIDTH, true, init, "first"));
+    wf_node *out = wf_dense(h, OUT, false, init, "second");
+    wf_output(out, "out");
+    wf_node *loss = wf_output(wf_mse(out, y), "loss");
+    wf_minimize(loss, o, NULL, m);
+    return g;
+}
+
+static void take(net *n, const wf_compile_options *how)
+{
+    cr_assert_eq(wf_compile(&n->p, n->g, n->store, n->rt, how), WF_OK, "%s", wf_error());
+    wf_bind(n->p, "x", n->x, sizeof n->x);
+    wf_bind(n->p, "y", n->y, sizeof n->y);
+    wf_set(n->p, "lr", 1e-3f);
+}
+
+static net *begin(const wf_optimizer *o, const wf_minimize_options *m, int threads,
+                  const wf_compile_options *how)
+{
+    net *n = calloc(1, sizeof *n);
+    cr_assert(n);
+    for (int i = 0; i < ROWS * IN; i++) n->x[i] = sinf(1.7f * (float)i);
+    for (int i = 0; i < ROWS * OUT; i++) n->y[i] = cosf(0.37f * (float)i);
+    n->g = declare(o, m);
+    n->store = wf_store_new(11);
+    n->rt = wf_runtime_new(&(wf_runtime_options){.threads = threads});
+    cr_assert(n->rt, "%s", wf_error());
+    take(n, how);
+    return n;
+}
+
+static void end(net *n)
+{
+    wf_program_free(n->p);
+    wf_store_free(n->store);
+    wf_runtime_free(n->rt);
+    wf_graph_free(n->g);
+    free(n);
+}
+
+static void run(net *n, int times)
+{
+    for (int i = 0; i < times; i++) cr_assert_eq(wf_run(n->p), WF_OK, "%s", wf_error());
+}
+
+static void expect_equal(const wf_store *a, const wf_store *b, const char *what)
+{
+    cr_assert_eq(wf_store_count(a), wf_store_count(b));
+    for (int i = 0; i < wf_store_count(a); i++) {
+        wf_dtype s, t;
+        wf_shape shape;
+        const char *name = wf_store_name(a, i);
+        const void *x = wf_store_data(a, name, &s, &shape), *y = wf_store_data(b, name, &t, NULL);
+        cr_assert(y && s == t, "%s: %s", what, name);
+        cr_expect(!memcmp(x, y, (size_t)wf_elements(&shape) * wf_dtype_bytes(s)), "%s: %s", what,
+                  name);
+    }
+}
+
+static wf_dtype type_of(const wf_store *s, const char *name)
+{
+    wf_dtype t = WF_U8;
+    cr_assert(wf_store_data(s, name, &t, NULL), "%s", name);
+    return t;
+}
+
+static const wf_optimizer *const optimizers[] = {&wf_lion, &wf_adamw, &wf_tiger, &wf_sgd, &wf_lamb};
+
+/* One step by a program in float32 on the widened numbers, rounded with the same draws. */
+Test(storage, a_step_is_that_of_float32_rounded)
+{
+    static const wf_dtype types[][2] = {
+        {WF_BF16, WF_BF16}, {WF_BF16, WF_F32}, {WF_F16, WF_BF16}, {WF_F32, WF_F16}};
+    for (size_t k = 0; k < COUNT(optimizers); k++)
+        for (size_t t = 0; t < COUNT(types); t++) {
+            wf_compile_options how = {.weights = types[t][0], .states = types[t][1]};
+            net *n = begin(optimizers[k], NULL, 1, &how),
+                *wide = begin(optimizers[k], NULL, 1, NULL);
+            run(n, 3);
+            for (int i = 0; i < wf_store_count(n->store); i++) {
+                wf_dtype type;
+                wf_shape shape;
+                const char *name = wf_store_name(n->store, i);
+                const void *x = wf_store_data(n->store, name, &type, &shape);
+                cr_assert_eq(wf_store_put(wide->store, name, type, shape, x), WF_OK);
+            }
+            run(n, 1);
+            run(wide, 1);
+            for (int i = 0; i < wf_store_count(n->store); i++) {
+                wf_dtype type;
+                wf_shape shape;
+                const char *name = wf_store_name(n->store, i);
+                const void *x = wf_store_data(n->store, name, &type, &shape);
+                const float *want = wf_store_data(wide->store, name, NULL, NULL);
+                int64_t all = wf_elements(&shape);
+                uint16_t *rounded = malloc((size_t)all * sizeof *rounded);
+                wf_draws d = {11, wf_random_stream((uint32_t)wf_hash(name) | 1, 3)};
+                if (type != WF_F32) wf_narrow(type, all, rounded, want, &d, 0, true);
+                cr_expect(!memcmp(x, type == WF_F32 ? (const void *)want : rounded,
+                                  (size_t)all * wf_dtype_bytes(type)),
+                          "%s %zu: %s", optimizers[k]->name, t, name);
+                free(rounded);
+            }
+            end(n), end(wide);
+        }
+}
+
+Test(storage, the_same_bits_fused_or_not_and_with_any_threads)
+{
+    static const wf_compile_options loose = {.weights = WF_BF16, .states = WF_BF16, .plain = true};
+    for (size_t k = 0; k < COUNT(optimizers); k++) {
+        net *a = begin(optimizers[k], NULL, 1, &all16), *b = begin(optimizers[k], NULL, 1, &loose);
+        net *c = begin(optimizers[k], NULL, 2, &all16);
+        run(a, 3), run(b, 3), run(c, 3);
+        expect_equal(a->store, b->store, optimizers[k]->name);
+        expect_equal(a->store, c->store, optimizers[k]->name);
+        end(a), end(b), end(c);
+    }
+}
+
+Test(storage, an_update_of_16_bits_is_one_kernel_that_moves_less)
+{
+    net *n = begin(&wf_lion, NULL, 1, &all16), *wide = begin(&wf_lion, NULL, 1, NULL);
+    char *text = wf_program_text(n->p), *wide_text = wf_program_text(wide->p);
+    wf_program_stats s = wf_program_get_stats(n->p), t = wf_program_get_stats(wide->p);
+    size_t kernels = (IN * WIDTH + WIDTH * OUT);
+    cr_expect_eq(t.store_bytes - s.store_bytes, 2 * kernels * 2, "weights and momenta are half");
+    cr_expect_eq(type_of(n->store, "first/w"), WF_BF16);
+    cr_expect_eq(type_of(n->store, "opt/lion/first/w/momentum"), WF_BF16);
+    cr_expect_eq(type_of(n->store, "first/b"), WF_F32, "a bias stays");
+    cr_expect_eq(type_of(n->store, "opt/lion/first/b/momentum"), WF_F32);
+    for (const char *at = text; (at = strstr(at, "assign")); at++)
+        cr_expect(false, "an update is not fused:\n%s", text);
+    cr_expect(strstr(wide_text, "linear_store") && strstr(text, "linear_store"), "%s", text);
+    cr_expect(!strstr(text, "by chance"), "rounding is no kernel of its own:\n%s", text);
+    free(text), free(wide_text);
+    end(n), end(wide);
+}
+
+Test(storage, a_run_continued_from_a_file_has_the_same_bits)
+{
+    make_folder();
+    const wf_optimizer *o = &wf_adamw;
+    net *whole = begin(o, NULL, 1, &all16), *first = begin(o, NULL, 1, &all16);
+    run(whole, 5), run(first, 2);
+    cr_assert_eq(wf_store_save(first->store, in_folder("a.st"), NULL), WF_OK, "%s", wf_error());
+    net *second = begin(o, NULL, 1, &all16);
+    wf_program_free(second->p);
+    wf_store_free(second->store);
+    second->store = wf_store_new(0);
+    cr_assert_eq(wf_store_load(second->store, in_folder("a.st")), WF_OK, "%s", wf_error());
+    take(second, &plain32); /* takes what is there */
+    run(second, 3);
+    expect_equal(whole->store, second->store, "continued");
+    end(whole), end(first), end(second);
+    remove_folder();
+}
+
+Test(storage, what_evaluates_reads_what_training_stores)
+{
+    net *n = begin(&wf_lion, NULL, 1, &all16);
+    run(n, 2);
+    wf_program *evaluate, *wide;
+    wf_compile_options how = {.forward_only = true};
+    wf_store *copy = wf_store_new(11);
+    for (int i = 0; i < wf_store_count(n->store); i++) {
+        wf_dtype type;
+        wf_shape shape;
+        const char *name = wf_store_name(n->store, i);
+        const void *x = wf_store_data(n->store, name, &type, &shape);
+        float *zeros = calloc((size_t)wf_elements(&shape), sizeof *zeros);
+        wf_store_put(copy, name, WF_F32, shape, zeros);
+        wf_store_put(copy, name, type, shape, x);
+        free(zeros);
+    }
+    cr_assert_eq(wf_compile(&evaluate, n->g, n->store, n->rt, &how), WF_OK, "%s", wf_error());
+    cr_assert_eq(wf_compile(&wide, n->g, copy, n->rt, &how), WF_OK, "%s", wf_error());
+    wf_program *both[] = {evaluate, wide};
+    for (int i = 0; i < 2; i++) {
+        wf_bind(both[i], "x", n->x, sizeof n->x);
+        wf_bind(both[i], "y", n->y, sizeof n->y);
+        cr_assert_eq(wf_run(both[i]), WF_OK, "%s", wf_error());
+    }
+    cr_expect(!memcmp(wf_read(evaluate, "out", NULL), wf_read(wide, "out", NULL),
+                      ROWS * OUT * sizeof(float)));
+    wf_program_free(evaluate), wf_program_free(wide);
+    wf_store_free(copy);
+    end(n);
+}
+
+Test(storage, what_does_not_fit_is_told)
+{
+    net *n = begin(&wf_lion, NULL, 1, NULL);
+    wf_program *p = NULL;
+    cr_expect_eq(wf_compile(&p, n->g, n->store, n->rt, &all16), WF_EMODEL);
+    cr_expect(strstr(wf_error(), "the store holds f32") && strstr(wf_error(), "expected bf16"),
+              "%s", wf_error());
+    cr_expect_null(p);
+    wf_compile_options bad = {.states = WF_I32};
+    cr_expect_eq(wf_compile(&p, n->g, n->store, n->rt, &bad), WF_EMODEL);
+    cr_expect(strstr(wf_error(), "not i32"), "%s", wf_error());
+    bad = (wf_compile_options){.activations = (wf_dtype)9};
+    cr_expect_eq(wf_compile(&p, n->g, n->store, n->rt, &bad), WF_EMODEL);
+    end(n);
+}
+
+/* Sums, averages and weights to go back to stay float32, and training goes on around them. */
+Test(storage, what_wraps_an_optimizer_stays_float32)
+{
+    wf_minimize_options m = {.accumulate = 2, .lookahead = 2, .ema = 0.9f, .skip_nonfinite = true};
+    net *n = begin(&wf_adamw, &m, 1, &all16);
+    uint16_t before[IN * WIDTH];
+    memcpy(before, wf_store_data(n->store, "first/w", NULL, NULL), sizeof before);
+    run(n, 1);
+    cr_expect(!memcmp(before, wf_store_data(n->store, "first/w", NULL, NULL), sizeof before),
+              "no update was due");
+    run(n, 7);
+    cr_expect(memcmp(before, wf_store_data(n->store, "first/w", NULL, NULL), sizeof before) != 0);
+    cr_expect_eq(type_of(n->store, "first/w"), WF_BF16);
+    cr_expect_eq(type_of(n->store, "opt/adamw/first/w/m"), WF_BF16);
+    cr_expect_eq(type_of(n->store, "opt/accumulate/first/w/sum"), WF_F32);
+    cr_expect_eq(type_of(n->store, "opt/lookahead/first/w/slow"), WF_F32);
+    cr_expect_eq(type_of(n->store, "opt/ema/first/w/average"), WF_F32);
+    end(n);
+}
+
+/* Weights of float32 that are rounded to bf16 after every run. */
+static void round_weights(wf_store *s)
+{
+    static const char *const names[] = {"first/w", "second/w"};
+    for (int i = 0; i < 2; i++) {
+        wf_shape shape;
+        float *w = wf_store_data(s, names[i], NULL, &shape);
+        uint16_t h[IN * WIDTH];
+        wf_narrow(WF_BF16, wf_elements(&shape), h, w, NULL, 0, false);
+        wf_widen(WF_BF16, wf_elements(&shape), w, h, false);
+    }
+}
+
+/* Steps of a 10,000th against weights of about a fifth: to nearest they would all be lost. */
+Test(storage, small_steps_are_not_lost)
+{
+    net *wide = begin(&wf_lion, NULL, 1, NULL), *nearest = begin(&wf_lion, NULL, 1, NULL);
+    net *chance = begin(&wf_lion, NULL, 1, &all16), *all[] = {wide, nearest, chance};
+    float loss[3], first = 0;
+    for (int k = 0; k < 3; k++) {
+        wf_set(all[k]->p, "lr", 1e-4f);
+        for (int i = 0; i < 1000; i++) {
+            run(all[k], 1);
+            if (k == 0 && i == 0) first = wf_scalar(all[k]->p, "loss");
+            if (all[k] == nearest) round_weights(nearest->store);
+        }
+        loss[k] = wf_scalar(all[k]->p, "loss");
+    }
+    cr_expect(loss[0] < 0.8f * first, "float32 learns: %g to %g", (double)first, (double)loss[0]);
+    cr_expect(loss[1] - loss[0] > 0.3f * (first - loss[0]), "to nearest lags: %g", (double)loss[1]);
+    cr_expect(loss[2] - loss[0] < 0.05f * (first - loss[0]), "by chance keeps up: %g of %g to %g",
+              (double)loss[2], (double)first, (double)loss[0]);
+    for (int k = 0; k < 3; k++) end(all[k]);
+}
+
+/* An average with beta 0.999 in bf16 reaches what it is of; to nearest it would stop half-way. */
+Test(storage, slow_averages_do_not_stall)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *w = wf_param(g, "w", WF_SHAPE(32, 32), (wf_role){0}, (wf_init){0});
+    wf_minimize(wf_sum(wf_mul(w, wf_full(g, WF_SHAPE(32, 32), 1)), WF_ALL, false), &wf_adamw, NULL,
+                NULL);
+    wf_store *s = wf_store_new(5);
+    wf_runtime *rt = wf_runtime_new(&(wf_runtime_options){.threads = 1});
+    wf_program *p;
+    cr_assert_eq(wf_compile(&p, g, s, rt, &(wf_compile_options){.states = WF_BF16}), WF_OK, "%s",
+                 wf_error());
+    wf_set(p, "lr", 0);
+    for (int i = 0; i < 3000; i++) cr_assert_eq(wf_run(p), WF_OK, "%s", wf_error());
+    const uint16_t *v = wf_store_data(s, "opt/adamw/w/v", NULL, NULL);
+    float wide[1024], mean = 0;
+    cr_assert(v);
+    wf_widen(WF_BF16, 1024, wide, v, false);
+    for (int i = 0; i < 1024; i++) mean += wide[i] / 1024;
+    double want = 1 - pow(0.999, 3000);
+    cr_expect_float_eq((double)mean, want, 0.01, "%g, not %g", (double)mean, want);
+    wf_program_free(p);
+    wf_runtime_free(rt);
+    wf_store_free(s);
+    wf_graph_free(g);
+}
