@@ -6,7 +6,7 @@
  * takes the table in blocks of 64 rows. With a third input the sum starts from that table, in place
  * where memory allows it; scatter_store adds to the stored table itself.
  */
-#include "ops/ops.h"
+#include "ops/narrow.h"
 
 #include <string.h>
 
@@ -29,7 +29,7 @@ static bool gather_infer(wf_node *y)
 {
     const wf_shape *t = &y->in[0]->shape, *ids = &y->in[1]->shape;
     if (!are_ids(y, y->in[1])) return false;
-    if (t->rank < 1 || y->in[0]->dtype != WF_F32)
+    if (t->rank < 1 || !wf_is_real(y->in[0]->dtype))
         return wf_fail(y, "the table must be float32 with at least one axis");
     if (ids->rank + t->rank - 1 > WF_MAX_RANK) return wf_fail(y, "too many axes");
     y->dtype = WF_F32;
@@ -47,11 +47,15 @@ static wf_cost gather_cost(const wf_node *y)
 static void gather_run(const wf_call *c, int64_t lo, int64_t hi)
 {
     const int32_t *ids = c->in[1].data;
-    int64_t v = c->in[0].shape.dim[0], n = row_size(&c->in[0].shape);
+    const wf_tensor *table = &c->in[0];
+    int64_t v = table->shape.dim[0], n = row_size(&table->shape);
     for (int64_t i = lo; i < hi; i++) {
         float *y = (float *)c->out->data + i * n;
-        if (ids[i] >= 0 && ids[i] < v)
-            memcpy(y, (const float *)c->in[0].data + ids[i] * n, (size_t)n * sizeof *y);
+        bool is_known = ids[i] >= 0 && ids[i] < v;
+        if (is_known && wf_is_narrow(table->dtype))
+            wf_widen(table->dtype, n, y, (const uint16_t *)table->data + ids[i] * n, c->reference);
+        else if (is_known)
+            memcpy(y, (const float *)table->data + ids[i] * n, (size_t)n * sizeof *y);
         else
             memset(y, 0, (size_t)n * sizeof *y);
     }
@@ -74,6 +78,7 @@ const wf_op wf_op_gather = {
     .name = "gather",
     .doc = "rows of a table at ids; zeros for an id outside",
     .arity = 2,
+    .traits = WF_NARROW,
     .infer = gather_infer,
     .grad = gather_grad,
     .cost = gather_cost,

@@ -4,11 +4,13 @@
  *
  *   da = dy op(b)^T   db = op(a)^T dy
  *
- * In bf16 (wf_compile_options.products) operands are rounded and sums are float32.
+ * In bf16 (wf_compile_options.products) operands are rounded and sums are float32. Operands that
+ * are stored in 16 bits are widened while they are packed.
  */
 #include "ops/matmul.h"
 
 #include "graph/graph.h"
+#include "ops/narrow.h"
 
 #include <stdio.h>
 
@@ -28,7 +30,7 @@ bool wf_matmul_infer(wf_node *y, const wf_matmul_attr *attr)
     const wf_shape *a = &y->in[0]->shape, *b = &y->in[1]->shape;
     char s[80], t[80];
     for (int i = 0; i < 2; i++)
-        if (y->in[i]->dtype != WF_F32) return wf_fail(y, "input %d must be float32", i);
+        if (!wf_is_real(y->in[i]->dtype)) return wf_fail(y, "input %d must be float32", i);
     if (a->rank < 2 || b->rank < 2)
         return wf_fail(y, "both inputs need two axes, got %s x %s", wf_shape_text(a, s, sizeof s),
                        wf_shape_text(b, t, sizeof t));
@@ -129,7 +131,7 @@ const wf_op wf_op_matmul = {
     .name = "matmul",
     .doc = "a b over the last two axes, each transposed if ta, tb say so",
     .arity = 2,
-    .traits = WF_STRIDED,
+    .traits = WF_STRIDED | WF_NARROW,
     .attr_size = sizeof(wf_matmul_attr),
     .infer = matmul_infer,
     .grad = matmul_grad,

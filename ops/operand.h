@@ -1,16 +1,18 @@
 /*
  * Operands of products: an item of a tensor as a matrix of any strides, and how it comes into the
- * order that kernels read, as float32 or rounded to bf16 (gemm.h).
+ * order that kernels read, as float32 (what is stored in 16 bits is widened) or rounded to bf16
+ * (gemm.h).
  */
 #ifndef WF_OPERAND_H
 #define WF_OPERAND_H
 
-#include "ops/ops.h"
+#include "ops/narrow.h"
 
-/* Element (i, j) at data[i * row + j * col]. */
+/* Element (i, j) at data[i * row + j * col]; of 16 bits too. */
 typedef struct wf_matrix {
-    const float *data;
+    const void *data;
     int64_t row, col;
+    wf_dtype type;
 } wf_matrix;
 
 /* How many an operand has; the number of the one that item of the result y reads. */
@@ -22,7 +24,8 @@ wf_matrix wf_matrix_of(const wf_tensor *t, bool swap, int64_t own);
 /* What begins at (row, col). */
 static inline wf_matrix wf_matrix_part(const wf_matrix *x, int64_t row, int64_t col)
 {
-    return (wf_matrix){x->data + row * x->row + col * x->col, x->row, x->col};
+    int64_t at = (row * x->row + col * x->col) * (int64_t)wf_dtype_bytes(x->type);
+    return (wf_matrix){(const char *)x->data + at, x->row, x->col, x->type};
 }
 
 /* y[r * ld + c] = x(r, c) */

@@ -165,7 +165,7 @@ typedef struct unit {
 static bool is_packed(const unit *u)
 {
     if (u->shared) return false;
-    if (u->b.col != 1 || (u->b.row < u->p->n && u->p->k > 1)) return true;
+    if (u->b.type != WF_F32 || u->b.col != 1 || (u->b.row < u->p->n && u->p->k > 1)) return true;
     return packs_plain() && u->rows >= ROWS && u->b.row > STRIP;
 }
 
@@ -175,10 +175,11 @@ static const float *left(const unit *u, int64_t row, int64_t from, wf_gemm_shape
     wf_matrix a = wf_matrix_part(&u->a, u->row + row, from);
     s->m = wf_min_i64(ROWS, u->rows - row);
     s->k = wf_min_i64(u->p->k_block, u->p->k - from);
-    s->trans_a = a.col != 1 && a.row == 1 && a.col >= s->m && u->cols < TURN_FROM;
+    bool is_wide = a.type == WF_F32;
+    s->trans_a = is_wide && a.col != 1 && a.row == 1 && a.col >= s->m && u->cols < TURN_FROM;
     if (s->trans_a) {
         s->lda = a.col;
-    } else if (a.col == 1 && (a.row >= s->k || s->m == 1)) {
+    } else if (is_wide && a.col == 1 && (a.row >= s->k || s->m == 1)) {
         s->lda = wf_max_i64(a.row, s->k);
     } else {
         wf_matrix_copy(u->room.a, s->k, &a, s->m, s->k);
@@ -195,7 +196,7 @@ static const float *right(const unit *u, bool packed, int64_t from, int64_t col,
     if (packed) return u->room.b + col * u->p->k_block;
     if (u->shared) return u->shared + (u->col + col) * u->p->k + from * *ldb;
     *ldb = u->b.row;
-    return u->b.data + from * u->b.row + u->col + col;
+    return (const float *)u->b.data + from * u->b.row + u->col + col;
 }
 
 /* All of the chunk for one block of k. */
@@ -236,8 +237,9 @@ static void run_rounded_block(const unit *u, int64_t from)
 }
 
 /* As the kernels see it. */
-static double operand(const product *p, float x)
+static double operand(const product *p, const wf_matrix *m, int64_t at)
 {
+    float x = wf_read_number(m->type, m->data, at);
     return (double)(p->bf16 ? wf_from_bf16(wf_to_bf16(x)) : x);
 }
 
@@ -249,7 +251,7 @@ static void reference_block(const unit *u)
                       b = wf_matrix_part(&u->b, 0, u->col + j);
             double y = 0;
             for (int64_t k = 0; k < u->p->k; k++)
-                y += operand(u->p, a.data[k * a.col]) * operand(u->p, b.data[k * b.row]);
+                y += operand(u->p, &a, k * a.col) * operand(u->p, &b, k * b.row);
             u->c[i * u->ldc + j] = (float)y;
         }
 }
@@ -286,7 +288,7 @@ static void run_unit(const wf_call *c, const wf_matmul_attr *attr, const wf_pw *
     }
     if (p->shared && !c->reference) u.shared = shared_b(c, p, own_b);
     if (p->turned && !c->reference)
-        u.a = (wf_matrix){(const float *)c->work + own * p->m * p->k, p->k, 1};
+        u.a = (wf_matrix){(const float *)c->work + own * p->m * p->k, p->k, 1, WF_F32};
     lay_out(&u.room, p, program, c->scratch);
     bool only_stores = program && program->n_stores;
     u.ldc = only_stores ? u.cols : p->n;

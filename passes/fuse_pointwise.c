@@ -132,25 +132,9 @@ static bool is_inner(const wf_node *p, const wf_node *q)
     return false;
 }
 
-/* P(widened x) -> P(x) */
-static wf_node *widen_inside(wf_node *n)
-{
-    wf_node *in[WF_PW_IN];
-    bool found = false;
-    for (int i = 0; i < n->n_in; i++) {
-        const wf_node *x = n->in[i];
-        bool is_widened = x->op == &wf_op_cast && wf_is_narrow(x->in[0]->dtype);
-        in[i] = is_widened ? x->in[0] : n->in[i];
-        found |= is_widened;
-    }
-    return found ? wf_apply(n->op, n->attr, n->n_in, in) : NULL;
-}
-
 static wf_node *fuse_chain(wf_node *n)
 {
     if (n->op != &wf_op_pointwise) return NULL; /* stores grow below, they are replaced otherwise */
-    wf_node *wide = widen_inside(n);
-    if (wide) return wide;
     for (int i = 0; i < n->n_in; i++) {
         if (!is_inner(n, n->in[i])) continue;
         wf_node *by = merge_into(n, n->in[i]);

@@ -124,7 +124,9 @@ Test(bf16, rows_and_pairs_of_rows_of_any_size)
 /* Element (r, c) of the operand, or the zero behind it. */
 static uint16_t operand(const wf_matrix *x, int64_t rows, int64_t cols, int64_t r, int64_t c)
 {
-    return r < rows && c < cols ? wf_to_bf16(x->data[r * x->row + c * x->col]) : 0;
+    return r < rows && c < cols
+               ? wf_to_bf16(wf_read_number(x->type, x->data, r * x->row + c * x->col))
+               : 0;
 }
 
 static bool is_rounded(const wf_matrix *x, int64_t rows, int64_t cols, float *room)
@@ -162,16 +164,21 @@ Test(bf16, operands_of_any_layout)
     enum { SIDE = WF_ROUND_SIDE, DEEP = 601 };
     static const int64_t sides[] = {1, 32, 37, SIDE}, depths[] = {1, 2, 255, 600, DEEP};
     float *data = random_x(3 * SIDE * DEEP), *room = malloc(WF_ROUND_ROOM * sizeof *room);
-    for (size_t i = 0; i < COUNT(sides) * COUNT(depths) * 3; i++) {
-        int64_t side = sides[i / 3 % COUNT(sides)], depth = depths[i / 3 / COUNT(sides)];
-        wf_matrix a[] = {{data, DEEP, 1}, {data, 1, SIDE}, {data, 3 * DEEP, 3}};
-        wf_matrix b = {a[i % 3].data, a[i % 3].col, a[i % 3].row};
-        cr_expect(is_rounded(&a[i % 3], side, depth, room), "layout %d: %d rows of %d", (int)i % 3,
-                  (int)side, (int)depth);
-        cr_expect(is_packed(&b, depth, side, room), "layout %d: %d columns of %d", (int)i % 3,
-                  (int)side, (int)depth);
+    uint16_t *narrow = malloc(3 * SIDE * DEEP * sizeof *narrow);
+    wf_narrow(WF_F16, (int64_t)3 * SIDE * DEEP, narrow, data, NULL, 0, false);
+    for (size_t i = 0; i < COUNT(sides) * COUNT(depths) * 6; i++) {
+        int64_t side = sides[i / 6 % COUNT(sides)], depth = depths[i / 6 / COUNT(sides)];
+        wf_dtype t = i / 3 % 2 ? WF_F16 : WF_F32;
+        const void *x = t == WF_F16 ? (const void *)narrow : data;
+        wf_matrix a[] = {{x, DEEP, 1, t}, {x, 1, SIDE, t}, {x, 3 * DEEP, 3, t}};
+        wf_matrix b = {x, a[i % 3].col, a[i % 3].row, t};
+        cr_expect(is_rounded(&a[i % 3], side, depth, room), "%s, layout %d: %d rows of %d",
+                  wf_dtype_name(t), (int)i % 3, (int)side, (int)depth);
+        cr_expect(is_packed(&b, depth, side, room), "%s, layout %d: %d columns of %d",
+                  wf_dtype_name(t), (int)i % 3, (int)side, (int)depth);
     }
     free(data);
+    free(narrow);
     free(room);
 }
 

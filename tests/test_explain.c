@@ -78,6 +78,7 @@ static const char two_layers_text[] =
     "  cse                     8        8        5.39       0.57\n"
     "  fuse_norm               8        8        5.39       0.57\n"
     "  lower                   8        8        5.39       0.57\n"
+    "  widen_inside            8        8        5.39       0.57\n"
     "  fuse_pointwise          8        7        5.39       0.45\n"
     "  fuse_linear             7        6        5.28       0.32\n"
     "  layout                  6        6        5.28       0.32\n"

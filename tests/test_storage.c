@@ -239,6 +239,73 @@ Test(storage, what_does_not_fit_is_told)
     end(n);
 }
 
+/* Products and gathers of weights of 16 bits, and their gradients, in tall and in wide shapes. */
+static wf_graph *declare_readers(int64_t rows, int64_t in, int64_t out)
+{
+    wf_graph *g = wf_graph_new();
+    wf_init init = {.kind = WF_INIT_NORMAL, .a = 0.2f};
+    wf_node *x = wf_input(g, "x", WF_F32, WF_SHAPE(rows, in));
+    wf_node *ids = wf_input(g, "ids", WF_I32, WF_SHAPE(5));
+    wf_node *w = wf_param(g, "w", WF_SHAPE(in, out), (wf_role){0}, init);
+    wf_node *v = wf_param(g, "v", WF_SHAPE(out, in), (wf_role){0}, init);
+    wf_node *u = wf_param(g, "u", WF_SHAPE(out, rows), (wf_role){0}, init);
+    wf_node *t = wf_param(g, "t", WF_SHAPE(rows, out), (wf_role){0}, init);
+    wf_node *a = wf_output(wf_matmul(x, w), "xw"), *b = wf_output(wf_matmul_t(x, v), "xv");
+    wf_node *c = wf_output(wf_t_matmul(t, a), "ta"), *d = wf_output(wf_gather(v, ids), "rows");
+    wf_node *e = wf_output(wf_matmul(u, x), "ux");
+    wf_node *parts[] = {a, b, c, d, e}, *loss = wf_constant(g, 0);
+    for (int i = 0; i < 5; i++) loss = wf_add(loss, wf_mean(wf_square(parts[i]), WF_ALL, false));
+    wf_output(loss, "loss");
+    wf_output(wf_gradient(loss, x), "dx");
+    wf_output(wf_gradient(loss, w), "dw");
+    wf_output(wf_gradient(loss, v), "dv");
+    wf_output(wf_gradient(loss, u), "du");
+    return g;
+}
+
+Test(storage, what_is_widened_inside_of_a_kernel_has_the_same_bits)
+{
+    static const char *const outputs[] = {"xw", "xv", "ta", "rows", "ux", "dx", "dw", "dv", "du"};
+    static const int64_t shapes[][3] = {{3, 5, 2}, {130, 70, 200}, {40, 300, 33}, {250, 24, 1}};
+    static const int32_t ids[5] = {0, 1, -1, 7, 0};
+    static const wf_products products[] = {WF_PRODUCTS_F32, WF_PRODUCTS_BF16};
+    for (size_t k = 0; k < COUNT(shapes) * 4; k++) {
+        const int64_t *n = shapes[k / 4];
+        wf_graph *g = declare_readers(n[0], n[1], n[2]);
+        wf_compile_options how = {.weights = k % 2 ? WF_F16 : WF_BF16,
+                                  .products = products[k / 2 % 2]};
+        float *x = malloc((size_t)(n[0] * n[1]) * sizeof *x);
+        for (int64_t i = 0; i < n[0] * n[1]; i++) x[i] = sinf((float)i);
+        wf_program *p[2];
+        wf_runtime *rt[2];
+        wf_store *s = wf_store_new(3);
+        for (int i = 0; i < 2; i++) {
+            setenv("WF_PASSES", i ? "-widen_inside" : "", 1);
+            rt[i] = wf_runtime_new(&(wf_runtime_options){.threads = 1});
+            cr_assert_eq(wf_compile(&p[i], g, s, rt[i], &how), WF_OK, "%s", wf_error());
+            wf_bind(p[i], "x", x, (size_t)(n[0] * n[1]) * sizeof *x);
+            wf_bind(p[i], "ids", ids, sizeof ids);
+            cr_assert_eq(wf_run(p[i]), WF_OK, "%s", wf_error());
+            char *text = wf_program_text(p[i]);
+            int casts = 0;
+            for (const char *at = text; (at = strstr(at, "= cast")); at++) casts++;
+            cr_expect(i ? casts == 4 : casts == 2, "%d casts:\n%s", casts, text);
+            free(text);
+        }
+        unsetenv("WF_PASSES");
+        for (size_t o = 0; o < COUNT(outputs); o++) {
+            wf_shape shape;
+            const void *a = wf_read(p[0], outputs[o], &shape), *b = wf_read(p[1], outputs[o], NULL);
+            cr_expect(!memcmp(a, b, (size_t)wf_elements(&shape) * sizeof(float)), "%zu: %s", k,
+                      outputs[o]);
+        }
+        for (int i = 0; i < 2; i++) wf_program_free(p[i]), wf_runtime_free(rt[i]);
+        wf_store_free(s);
+        wf_graph_free(g);
+        free(x);
+    }
+}
+
 /* Sums, averages and weights to go back to stay float32, and training goes on around them. */
 Test(storage, what_wraps_an_optimizer_stays_float32)
 {
