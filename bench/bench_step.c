@@ -26,7 +26,7 @@ typedef struct options {
     const char *weights;
     int64_t memory;
     int64_t batch, time, layers; /* 0: the workload's own */
-    int products;
+    int products, weights_as, states_as, activations_as;
     bool json, no_limits, explain, list;
     wf_arg_list names;
 } options;
@@ -43,6 +43,12 @@ static const wf_arg args[] = {
      .doc = "limit for the program, met by computing values again; 0: none"},
     {"products", WF_ARG_CHOICE, offsetof(options, products), "f32", "f32|bf16",
      .doc = "what products multiply"},
+    {"weights-as", WF_ARG_CHOICE, offsetof(options, weights_as), "f32", "f32|f16|bf16",
+     .doc = "how they are stored"},
+    {"states-as", WF_ARG_CHOICE, offsetof(options, states_as), "f32", "f32|f16|bf16",
+     .doc = "the same for what the optimizer keeps"},
+    {"activations-as", WF_ARG_CHOICE, offsetof(options, activations_as), "f32", "f32|f16|bf16",
+     .doc = "and for what waits for the backward pass"},
     {"batch", WF_ARG_INT, offsetof(options, batch), "0", "N", 0, 1e6,
      .doc = "another size than the workload's; 0: that one"},
     {"time", WF_ARG_INT, offsetof(options, time), "0", "N", 0, 1e6, .doc = "the same"},
@@ -89,10 +95,12 @@ static void print_json(const wf_work *w, const result *r, const wf_program *p,
            w->model->items(w) / r->mean * 1e3, (long long)r->peak_mib, s.compile_seconds,
            flops * 1e-9, flops / r->mean * 1e-6, kernel_bytes(p) / r->mean * 1e-6);
     printf("\"plan_mib\": %.1f, \"plan_naive_mib\": %.1f, \"weights_mib\": %.1f, \"kernels\": %d, "
-           "\"recomputed\": %d, \"recompute_mib\": %.1f, \"recompute_gflop\": %.2f, ",
+           "\"recomputed\": %d, \"recompute_mib\": %.1f, \"recompute_gflop\": %.2f, "
+           "\"narrowed\": %d, \"narrowed_mib\": %.1f, ",
            (double)s.plan_bytes / 1048576, (double)s.plan_bytes_naive / 1048576,
            (double)s.store_bytes / 1048576, s.kernels, s.recomputed,
-           (double)s.recompute_bytes / 1048576, s.recompute_flops * 1e-9);
+           (double)s.recompute_bytes / 1048576, s.recompute_flops * 1e-9, s.narrowed,
+           (double)s.narrowed_bytes / 1048576);
     if (limits->gflops > 0)
         printf("\"of_peak\": %.3f, \"of_roofline\": %.3f, ", r->of_peak, r->of_roofline);
     wf_roofline_print_json(limits);
@@ -165,8 +173,12 @@ static wf_program *compile(const options *o, const wf_work *w, wf_store *store, 
 {
     wf_program *p;
     wf_size_value sizes[] = {{"tokens", 0}, {"rows", w->batch}, {NULL, 0}};
+    static const wf_dtype types[] = {WF_F32, WF_F16, WF_BF16};
     wf_compile_options how = {.explain = o->explain,
                               .products = (wf_products)o->products,
+                              .weights = types[o->weights_as],
+                              .states = types[o->states_as],
+                              .activations = types[o->activations_as],
                               .memory_limit = (size_t)o->memory};
     if (w->model->tokens) {
         sizes[0].value = w->model->tokens(w);

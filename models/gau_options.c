@@ -28,11 +28,20 @@ static const wf_arg gau_args[] = {
 
 #undef AT
 #define AT(field) offsetof(wf_train_options, field)
+#define STORED    "f32|f16|bf16"
 
 static const wf_arg train_args[] = {
     {"products", WF_ARG_CHOICE, AT(products), "f32", "f32|bf16", 0, 0, 0, true,
      "What products multiply; bf16: operands are rounded, all sums stay float32; faster where the "
      "processor has it"},
+    {"weights", WF_ARG_CHOICE, AT(weights), "f32", STORED, 0, 0, 0, true,
+     "How kernels and embeddings are stored; 16 bits are half the memory, updates are rounded by "
+     "chance so that small steps count, arithmetic stays float32"},
+    {"states", WF_ARG_CHOICE, AT(states), "f32", STORED, 0, 0, 0, true,
+     "How what the optimizer keeps of these is stored; f16 is no type for the second moments of "
+     "the family of adam"},
+    {"activations", WF_ARG_CHOICE, AT(activations), "f32", STORED, 0, 0, 0, true,
+     "How large values wait for the backward pass, if all must fit at that time"},
     {"optimizer", WF_ARG_CHOICE, AT(optimizer), "tiger",
      "tiger|lion|adamw|sgd|adam|lamb|adafactor|rmsprop|nadam|radam", 0, 0, 0, true,
      "Optimizer; weft optimizers tells their formulas and numbers"},
@@ -207,6 +216,13 @@ static bool make_minimize(wf_training *t, const char *command, const wf_train_op
                                 "gradient of each run, not on their mean (--accumulate keeps one)");
 }
 
+/* Of a choice among STORED. */
+static wf_dtype stored(int choice)
+{
+    static const wf_dtype types[] = {WF_F32, WF_F16, WF_BF16};
+    return types[choice];
+}
+
 bool wf_training_make(wf_training *t, const char *command, wf_train_options *o)
 {
     static const char *const options[NUMBERS] = {"beta", "beta1", "beta2", "decay"};
@@ -220,6 +236,9 @@ bool wf_training_make(wf_training *t, const char *command, wf_train_options *o)
     wf_train_options_fill(o);
     *t = (wf_training){.optimizer = optimizer, .lr = o->lr};
     t->products = (wf_products)o->products;
+    t->weights = stored(o->weights);
+    t->states = stored(o->states);
+    t->activations = stored(o->activations);
     memcpy(&t->hyper, optimizer->defaults, optimizer->hyper_size);
     for (int i = 0; i < NUMBERS; i++) {
         const wf_hyper *h = wf_hyper_find(optimizer, n[i].name);
@@ -227,4 +246,12 @@ bool wf_training_make(wf_training *t, const char *command, wf_train_options *o)
     }
     if (o->hyper && !wf_hyper_set(optimizer, &t->hyper, command, o->hyper)) return false;
     return make_minimize(t, command, o);
+}
+
+void wf_training_compile(const wf_training *t, wf_compile_options *how)
+{
+    how->products = t->products;
+    how->weights = t->weights;
+    how->states = t->states;
+    how->activations = t->activations;
 }

@@ -21,6 +21,7 @@ bool wf_gau_config_make(wf_gau_config *c, const char *command, const wf_gau_opti
 
 typedef struct wf_train_options {
     int optimizer, products;
+    int weights, states, activations;     /* how they are stored */
     double lr, beta, beta1, beta2, decay; /* NAN: the optimizer's default */
     const char *hyper;                    /* more of them, "name=value,..." */
     const char *clip, *lookahead;
@@ -52,12 +53,15 @@ typedef struct wf_training {
     wf_param_group groups[WF_GROUPS];
     char patterns[WF_GROUPS][WF_PATTERN];
     double lr;
-    wf_products products; /* for wf_compile */
+    wf_products products;                  /* for wf_compile, ... */
+    wf_dtype weights, states, activations; /* ... these too */
 } wf_training;
 
 /* Put the optimizer's defaults where nothing was given; NAN stays where it has no such number. */
 void wf_train_options_fill(wf_train_options *o);
 /* Fills the options too. False after one line on stderr: one that this optimizer does not have. */
 bool wf_training_make(wf_training *t, const char *command, wf_train_options *o);
+/* What wf_compile is to know of it. */
+void wf_training_compile(const wf_training *t, wf_compile_options *how);
 
 #endif

@@ -56,7 +56,7 @@ static char *tell(const wf_program *p, const options *o)
 }
 
 /* malloc'ed text about the compiled program; NULL: wf_error(). */
-static char *compiled(const wf_graph *g, const options *o, wf_products products)
+static char *compiled(const wf_graph *g, const options *o, const wf_training *t)
 {
     wf_runtime *rt = wf_runtime_new(&(wf_runtime_options){.threads = 1, .no_pinning = true});
     wf_store *store = wf_store_new(0);
@@ -66,9 +66,9 @@ static char *compiled(const wf_graph *g, const options *o, wf_products products)
     wf_compile_options how = {.sizes = sizes,
                               .forward_only = o->forward,
                               .look_only = true,
-                              .products = products,
                               .memory_limit = (size_t)o->training.memory,
                               .explain = o->explain || o->html};
+    wf_training_compile(t, &how);
     if (rt && wf_compile(&p, g, store, rt, &how) == WF_OK) text = tell(p, o);
     wf_program_free(p);
     wf_store_free(store);
@@ -104,7 +104,7 @@ int wf_graph_gau_main(int argc, char **argv)
     if (!o.forward) wf_minimize(loss, training.optimizer, &training.hyper, &training.minimize);
     char *text = NULL;
     if (wf_graph_check(g) == WF_OK)
-        text = o.dump == AFTER || o.explain || o.html ? compiled(g, &o, training.products)
+        text = o.dump == AFTER || o.explain || o.html ? compiled(g, &o, &training)
                : o.dump == DOT                        ? wf_graph_dot(g)
                                                       : wf_graph_text(g);
     if (text)

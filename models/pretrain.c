@@ -110,10 +110,27 @@ static bool compile(wf_pretrain *p)
     return ok || wf_pretrain_fail(p);
 }
 
+/* First weights of such a run, in a store of their own. NULL: wf_error(). */
+static wf_store *make_first_weights(wf_pretrain *p)
+{
+    wf_store *own = p->store, *first = wf_store_new((uint64_t)p->o->seed);
+    if (!first) return NULL;
+    wf_program *program = NULL;
+    wf_graph *g = wf_pretrain_declare(p);
+    p->store = first;
+    wf_status s = wf_pretrain_compile(p, &program, g, &p->held_out,
+                                      (wf_compile_options){.forward_only = true});
+    p->store = own;
+    wf_graph_free(g);
+    wf_program_free(program);
+    if (s != WF_OK) wf_store_free(first);
+    return s == WF_OK ? first : NULL;
+}
+
 /* A resumed run makes its weights anew to see what they guessed before training. */
 static bool guess_before(wf_pretrain *p)
 {
-    wf_store *fresh = p->o->resume ? wf_store_new((uint64_t)p->o->seed) : NULL;
+    wf_store *fresh = p->o->resume ? make_first_weights(p) : NULL;
     wf_status s = p->o->resume && !fresh
                       ? WF_ENOMEM
                       : wf_samples_guess(&p->samples, p->samples.before, &p->config, p->vocab,

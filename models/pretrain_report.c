@@ -47,6 +47,11 @@ static void warn_of_zeros(const wf_pretrain *p)
     }
 }
 
+static const char *type_name(wf_dtype t)
+{
+    return t == WF_F16 ? "f16" : t == WF_BF16 ? "bf16" : "f32";
+}
+
 void wf_pretrain_begin(const wf_pretrain *p)
 {
     const wf_corpus *c = &p->corpus;
@@ -65,6 +70,10 @@ void wf_pretrain_begin(const wf_pretrain *p)
            p->training.optimizer->name, p->training.lr, wf_runtime_threads(p->rt),
            wf_runtime_threads(p->rt) == 1 ? "" : "s", wf_runtime_isa(p->rt),
            p->training.products == WF_PRODUCTS_BF16 ? ", products in bf16" : "");
+    if (p->o->training.weights || p->o->training.states || p->o->training.activations)
+        printf("stored  weights as %s, states as %s, activations as %s\n",
+               type_name(p->training.weights), type_name(p->training.states),
+               type_name(p->training.activations));
     if (p->loop.step > 0) printf("goes on after step %lld\n", (long long)p->loop.step);
     printf("\n");
     fflush(stdout);
@@ -110,7 +119,10 @@ static void print_wrappers(const wf_store *s)
 static void print_compiler(const wf_pretrain *p)
 {
     wf_program_stats s = wf_program_get_stats(p->train);
-    char again[160] = "";
+    char again[160] = "", narrow[100] = "";
+    if (s.narrowed)
+        snprintf(narrow, sizeof narrow, "          %d values wait in 16 bits, %.1f MiB less\n",
+                 s.narrowed, mib(s.narrowed_bytes));
     if (s.recomputed)
         snprintf(again, sizeof again,
                  "          %.1f MiB more without %d kernels that compute again, %.2f %% of the "
@@ -120,10 +132,10 @@ static void print_compiler(const wf_pretrain *p)
            "  graph   %d nodes declared, %d with gradients and update, %d after fusion: %d kernels "
            "a step\n"
            "  memory  %.1f MiB for all values of a step, %.1f MiB if each had its own\n"
-           "%s"
+           "%s%s"
            "  weights %.1f MiB with the state of the optimizer\n",
            s.nodes_declared, s.nodes_before, s.nodes_after, s.kernels, mib(s.plan_bytes),
-           mib(s.plan_bytes_naive), again, mib(s.store_bytes));
+           mib(s.plan_bytes_naive), again, narrow, mib(s.store_bytes));
     print_wrappers(p->store);
     printf("  time    %.0f ms to compile\n\n", 1000 * s.compile_seconds);
     wf_loop_log(&p->loop, "compiler",
@@ -131,10 +143,11 @@ static void print_compiler(const wf_pretrain *p)
                 "\"kernels\": %d, \"plan_bytes\": %zu, \"plan_bytes_naive\": %zu, "
                 "\"store_bytes\": %zu, \"memory_bytes\": %zu, \"recomputed\": %d, "
                 "\"recompute_bytes\": %zu, \"recompute_flops\": %.4g, "
+                "\"narrowed\": %d, \"narrowed_bytes\": %zu, "
                 "\"compile_seconds\": %.4f, \"flops\": %.4g",
                 s.nodes_declared, s.nodes_before, s.nodes_after, s.kernels, s.plan_bytes,
                 s.plan_bytes_naive, s.store_bytes, s.memory_bytes, s.recomputed, s.recompute_bytes,
-                s.recompute_flops, s.compile_seconds, s.flops);
+                s.recompute_flops, s.narrowed, s.narrowed_bytes, s.compile_seconds, s.flops);
 }
 
 static int count_right(const wf_samples *s, const int32_t *guess)

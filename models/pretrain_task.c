@@ -20,7 +20,7 @@ wf_status wf_pretrain_compile(const wf_pretrain *p, wf_program **out, const wf_g
     const wf_size_value sizes[] = {
         {"tokens", m->options.batch}, {"rows", m->rows}, {"picks", m->picks}, {0}};
     how.sizes = sizes;
-    how.products = p->training.products;
+    wf_training_compile(&p->training, &how);
     wf_status s = wf_compile(out, g, p->store, p->rt, &how);
     if (s == WF_OK) s = wf_bind(*out, "ids", m->ids, (size_t)m->options.batch * bytes);
     if (s == WF_OK) s = wf_bind(*out, "offsets", m->offsets, ((size_t)m->rows + 1) * bytes);

@@ -30,6 +30,9 @@ extern const wf_pass wf_pass_inference, wf_pass_simplify, wf_pass_cse, wf_pass_f
     wf_pass_fuse_gau, wf_pass_round_products, wf_pass_lower, wf_pass_widen_inside,
     wf_pass_fuse_pointwise, wf_pass_fuse_linear, wf_pass_layout;
 
+/* May this input of n have 16 bits and be as fast? */
+bool wf_widens(const wf_node *n, int input);
+
 /* How a value lies in memory, data left NULL: views follow their input, others are contiguous.
  * false: the view cannot be described without a copy of its input. */
 bool wf_layout_of(const wf_node *n, wf_tensor *t);

@@ -9,20 +9,22 @@
 
 /* The left operand of a product is read again for every panel of columns, unless it is transposed
  * first. */
-static bool widens(const wf_node *n, int input)
+bool wf_widens(const wf_node *n, int input)
 {
-    if (!(n->op->traits & WF_NARROW) || n->op->traits & WF_EFFECT || n->op == &wf_op_cast)
-        return false;
-    return n->op != &wf_op_matmul || input == 1 || ((const wf_matmul_attr *)n->attr)->ta;
+    const wf_op *op = n->op;
+    if (!(op->traits & WF_NARROW) || op == &wf_op_cast || op == &wf_op_assign) return false;
+    bool is_product = op == &wf_op_matmul || op == &wf_op_linear || op == &wf_op_linear_store;
+    return !is_product || input > 0 || ((const wf_matmul_attr *)n->attr)->ta;
 }
 
 static wf_node *widen_inside(wf_node *n)
 {
     wf_node *in[64];
     bool found = false;
-    for (int i = 0; i < n->n_in && n->n_in <= 64; i++) {
+    if (n->op->traits & WF_EFFECT || n->n_in > 64) return NULL;
+    for (int i = 0; i < n->n_in; i++) {
         const wf_node *x = n->in[i];
-        bool is_widened = x->op == &wf_op_cast && wf_is_narrow(x->in[0]->dtype) && widens(n, i);
+        bool is_widened = x->op == &wf_op_cast && wf_is_narrow(x->in[0]->dtype) && wf_widens(n, i);
         in[i] = is_widened ? x->in[0] : n->in[i];
         found |= is_widened;
     }

@@ -107,7 +107,11 @@ static void add_step(wf_program *p, int value, const int *index)
     p->stats.flops += s->cost.flops;
     p->stats.kernels++;
     if (n->op->traits & WF_EFFECT) p->has_effects = true;
-    if (!n->repeats) return;
+    if (n->op == &wf_op_cast && wf_is_narrow(n->dtype)) {
+        p->stats.narrowed++;
+        p->stats.narrowed_bytes += 2 * (size_t)wf_elements(&n->shape);
+    }
+    if (!n->repeats || n->op == &wf_op_cast) return;
     p->stats.recomputed++;
     p->stats.recompute_flops += s->cost.flops;
 }
@@ -243,6 +247,7 @@ wf_status wf_compile(wf_program **out, const wf_graph *g, wf_store *s, wf_runtim
     p->activations = o.activations;
     p->g = wf_graph_copy(g, o.sizes);
     if (p->g) p->stats.nodes_declared = wf_graph_size(p->g);
+    if (p->g) p->n_outputs = p->g->n_outputs;
     p->is_timed = o.explain || rt->trace;
     if (p->is_timed) wf_pool_measure(rt->pool);
     if (!p->g || !listen(p, &o) || !optimize(p, &o) || !build(p)) {

@@ -68,6 +68,7 @@ struct wf_program {
     int64_t runs;   /* finished ones of a program without effects: the store counts the others */
     bool look_only; /* neither parameters nor memory: it cannot run */
     wf_dtype weights, states, activations; /* how they are stored, as it was asked for */
+    int n_outputs;                         /* of the model; passes may add some */
 
     int peak;                 /* the step during which the most memory is in use, ... */
     size_t peak_bytes;        /* ... and how much */

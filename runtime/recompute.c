@@ -9,8 +9,18 @@
  * What costs next to nothing and is large goes this way always, the rest under a limit only. Every
  * round plans the program as it is, picks at its peak, and repeats what it picked. No value is
  * repeated twice; effects, leaves and outputs never are.
+ *
+ * Where wf_compile_options.activations asks for that, what is large and not cheap is kept in 16
+ * bits meanwhile, rounded to nearest as soon as it is made:
+ *
+ *   y = f(x) ... peak ... g(y)   ->   y = f(x), z = cast(y) ... peak ... g(cast(z))
+ *
+ * Only readers that no output of the model waits for turn to z, so forward results keep their bits.
  */
 #include "runtime/program.h"
+
+#include "ops/narrow.h"
+#include "passes/passes.h"
 
 #include <stdlib.h>
 
@@ -27,6 +37,7 @@ typedef struct use {
     int next, last; /* first reader behind the peak, last reader of all; -1: none */
     bool is_busy;   /* made or read at the peak */
     bool is_picked; /* will be repeated */
+    bool is_narrow; /* will be kept in 16 bits */
 } use;
 
 typedef struct search {
@@ -36,6 +47,7 @@ typedef struct search {
     int *index;      /* by node: its value in q, -1 none */
     wf_node **again; /* by node: what repeats it */
     bool is_tight;   /* more than what is cheap is needed */
+    int forward;     /* the last step that an output of the model waits for */
 } search;
 
 /* To repeat chain[0], the others must be repeated for it. */
@@ -60,6 +72,7 @@ static size_t bytes_of(const wf_program *q, int v)
 static void find_uses(search *s)
 {
     wf_program *q = s->q;
+    s->forward = -1;
     for (int v = 0; v < q->n_values; v++) {
         s->uses[v] = (use){.made = -1, .next = -1, .last = -1};
         s->index[q->values[v].node->id] = v;
@@ -78,6 +91,8 @@ static void find_uses(search *s)
     }
     for (int o = 0; o < s->g->n_outputs; o++) /* they stay to the end, and may not be repeated */
         for (int v = s->index[s->g->outputs[o].node->id], go = 1; go; v = q->values[v].origin) {
+            bool is_declared = o < s->g->program->n_outputs;
+            if (is_declared && s->uses[v].made > s->forward) s->forward = s->uses[v].made;
             s->uses[v].last = q->n_steps;
             s->uses[v].is_busy = true;
             go = q->values[v].place == WF_IN_VIEW;
@@ -181,6 +196,21 @@ static void take(search *s, const choice *c)
     }
 }
 
+/* All that waits over the peak for readers behind the forward pass. */
+static bool pick_narrow(search *s)
+{
+    bool found = false;
+    for (int v = 0; v < s->q->n_values; v++) {
+        use *x = &s->uses[v];
+        const wf_node *n = s->q->values[v].node;
+        if (n->dtype != WF_F32 || !may_repeat(s, v) || x->is_busy || s->again[n->id]) continue;
+        if (x->made > s->forward || x->next <= s->forward) continue; /* or it is a gradient */
+        x->is_narrow = bytes_of(s->q, v) >= LARGE;
+        found |= x->is_narrow;
+    }
+    return found;
+}
+
 /* What is cheap at the peak; once nothing is, and the limit is not met, the best for a part of the
  * plan: the peak is elsewhere soon. A limit tells when to begin with that and when to stop, never
  * what to pick: so the least that was found under one can be had. */
@@ -191,6 +221,7 @@ static bool pick(search *s)
     bool is_above = p->limit && now + p->besides > p->limit;
     choice c = {0};
     if (!s->is_tight) c = best_choice(s, true);
+    if (!c.n && p->activations != WF_F32 && pick_narrow(s)) return true;
     if (!c.n && is_above) {
         if (!s->is_tight || now < p->least) p->least = now;
         s->is_tight = true;
@@ -231,18 +262,40 @@ static wf_node *repeat(search *s, const wf_node *n)
     return s->again[n->id] = y;
 }
 
+/* What stands for x late is made out of 16 bits, if its reader does not widen them itself. */
+static void keep_narrow(search *s, wf_node *x)
+{
+    s->g->scope = x->scope;
+    wf_node *wide = wf_widened(wf_narrowed(x, s->g->program->activations, 0));
+    s->g->scope = "";
+    if (wf_is_poison(wide)) return;
+    wide->repeats = x;
+    s->again[x->id] = wide;
+}
+
+static void turn(search *s, wf_node *n, int input)
+{
+    wf_node *x = n->in[input], *by = late(s, x);
+    bool is_narrow = by == s->again[x->id] && by->op == &wf_op_cast && wf_widens(n, input) &&
+                     wf_is_narrow(by->in[0]->dtype);
+    n->in[input] = is_narrow ? by->in[0] : by;
+}
+
 /* Repeat what was picked; readers behind the peak turn to that. */
 static void apply(search *s)
 {
     const wf_program *q = s->q;
     int first_new = s->g->n_nodes;
     for (int v = 0; v < q->n_values && s->g->status == WF_OK; v++)
-        if (s->uses[v].is_picked) repeat(s, q->values[v].node);
+        if (s->uses[v].is_picked)
+            repeat(s, q->values[v].node);
+        else if (s->uses[v].is_narrow)
+            keep_narrow(s, q->values[v].node);
     for (int i = q->peak + 1; i < q->n_steps && s->g->status == WF_OK; i++) {
-        const wf_node *n = q->steps[i].node;
+        wf_node *n = q->values[q->steps[i].value].node;
         for (int j = 0; j < n->n_in; j++) {
             const wf_node *by = s->again[wf_origin(n->in[j])->id];
-            if (by && by->id >= first_new) n->in[j] = late(s, n->in[j]);
+            if (by && by->id >= first_new) turn(s, n, j);
         }
     }
 }
@@ -293,7 +346,9 @@ static bool improve(search *s, wf_program *p)
 
 static bool recompute(wf_graph *g)
 {
-    size_t room = 2 * (size_t)g->n_nodes + 1; /* no node is repeated twice, and no repeated one */
+    /* no node is repeated twice, and no repeated one; a cast to 16 bits may be, and comes with one
+     * back */
+    size_t room = 5 * (size_t)g->n_nodes + 1;
     search s = {.g = g, .again = calloc(room, sizeof(wf_node *))};
     if (!s.again) wf_graph_fail(g, WF_ENOMEM, "out of memory while compiling");
     while (s.again && improve(&s, g->program)) continue;

@@ -1,11 +1,12 @@
 /*
  * Order of execution. Outputs come first, then effects from the loss's end of the network to its
  * beginning, each node as late as its users allow: gradients are consumed by their update at once,
- * and activations die as early as possible. What is computed again comes right before its first
- * reader, behind all else that this one needs.
+ * and activations die as early as possible. What makes 16 bits out of a value does so at once. What
+ * is computed again comes right before its first reader, behind all else that this one needs.
  */
 #include "runtime/schedule.h"
 
+#include "ops/narrow.h"
 #include "ops/pointwise.h"
 
 #include <stdlib.h>
@@ -27,6 +28,7 @@ struct schedule {
     int n;
     char *state;        /* by id: 0 new, 1 being visited, 2 placed */
     int *first;         /* by id: first edge of an effect, -1 none */
+    wf_node **narrow;   /* by id: the cast of a value to 16 bits, or NULL */
     struct edge *edges; /* lists of readers */
     int n_edges, room_edges;
 };
@@ -106,6 +108,7 @@ static void place(struct schedule *s, wf_node *n)
         n = (--top)->node;
         s->state[n->id] = 2;
         s->order[s->n++] = n;
+        if (s->narrow[n->id] && s->state[s->narrow[n->id]->id] == 0) n = s->narrow[n->id];
     }
 }
 
@@ -150,11 +153,16 @@ wf_node **wf_graph_schedule(wf_graph *g, int *n)
                          .stack = malloc(all * sizeof(struct frame)),
                          .order = malloc(all * sizeof(wf_node *)),
                          .state = calloc(all, 1),
-                         .first = malloc(all * sizeof(int))};
+                         .first = malloc(all * sizeof(int)),
+                         .narrow = calloc(all, sizeof(wf_node *))};
     struct ranked *effects = live ? rank_effects(g, live, live_n) : NULL;
     for (size_t i = 0; s.first && i < all; i++) s.first[i] = -1;
-    bool ok = effects && s.stack && s.order && s.state && s.first && find_edges(&s, live, live_n);
+    bool ok = effects && s.stack && s.order && s.state && s.first && s.narrow &&
+              find_edges(&s, live, live_n);
     if (!ok) wf_graph_fail(g, WF_ENOMEM, "out of memory while scheduling");
+    for (int i = 0; ok && i < live_n; i++)
+        if (live[i]->op == &wf_op_cast && wf_is_narrow(live[i]->dtype))
+            s.narrow[live[i]->in[0]->id] = live[i];
     for (int i = 0; ok && i < g->n_outputs; i++) place(&s, g->outputs[i].node);
     for (int e = 0; ok && e < g->n_effects; e++) place(&s, effects[e].node);
     free(live);
@@ -162,6 +170,7 @@ wf_node **wf_graph_schedule(wf_graph *g, int *n)
     free(s.stack);
     free(s.state);
     free(s.first);
+    free(s.narrow);
     free(s.edges);
     if (g->status != WF_OK) {
         free(s.order);

@@ -387,3 +387,115 @@ Test(storage, slow_averages_do_not_stall)
     wf_store_free(s);
     wf_graph_free(g);
 }
+
+/* ---- activations ---- */
+
+enum { TALL = 300, WIDE = 1000, DEEP = 5 };
+
+typedef struct tower {
+    wf_store *store;
+    wf_program_stats stats;
+    float out[TALL * WIDE], loss[4];
+} tower;
+
+/* Layers whose activations are large; SiLU keeps what goes into it. */
+static tower *train_tower(int threads, const wf_compile_options *how, float ema)
+{
+    tower *t = calloc(1, sizeof *t);
+    static float x[TALL * WIDE];
+    for (int i = 0; i < TALL * WIDE; i++) x[i] = sinf((float)i);
+    wf_graph *g = wf_graph_new();
+    wf_node *h = wf_input(g, "x", WF_F32, WF_SHAPE(TALL, WIDE)), *target = wf_sin(wf_scale(h, 3));
+    wf_init init = {.kind = WF_INIT_NORMAL, .a = 0.04f};
+    for (int i = 0; i < DEEP; i++) {
+        wf_push(g, "layer_%d", i);
+        h = wf_add(h, wf_silu(wf_dense(h, WIDE, true, init, "in")));
+        wf_pop(g);
+    }
+    wf_node *loss = wf_output(wf_mse(wf_output(h, "out"), target), "loss");
+    wf_minimize(loss, &wf_lion, NULL, &(wf_minimize_options){.ema = ema});
+    wf_runtime *rt = wf_runtime_new(&(wf_runtime_options){.threads = threads});
+    wf_program *p;
+    t->store = wf_store_new(2);
+    cr_assert_eq(wf_compile(&p, g, t->store, rt, how), WF_OK, "%s", wf_error());
+    wf_bind(p, "x", x, sizeof x);
+    wf_set(p, "lr", 1e-4f);
+    for (int i = 0; i < 4; i++) {
+        cr_assert_eq(wf_run(p), WF_OK, "%s", wf_error());
+        t->loss[i] = wf_scalar(p, "loss");
+        if (i == 0) memcpy(t->out, wf_read(p, "out", NULL), sizeof t->out);
+    }
+    t->stats = wf_program_get_stats(p);
+    wf_program_free(p);
+    wf_runtime_free(rt);
+    wf_graph_free(g);
+    return t;
+}
+
+static void end_tower(tower *t)
+{
+    wf_store_free(t->store);
+    free(t);
+}
+
+Test(storage, activations_wait_in_16_bits)
+{
+    static const wf_compile_options how = {.activations = WF_BF16}, f16 = {.activations = WF_F16};
+    tower *wide = train_tower(1, NULL, 0), *narrow = train_tower(1, &how, 0);
+    tower *two = train_tower(2, &how, 0), *other = train_tower(1, &f16, 0);
+    const wf_program_stats *s = &narrow->stats;
+    cr_expect_eq(wide->stats.narrowed, 0);
+    cr_expect_geq(s->narrowed, DEEP - 1, "%d", s->narrowed);
+    cr_expect_geq(s->narrowed_bytes, (DEEP - 1) * TALL * WIDE * sizeof(uint16_t));
+    size_t saved = wide->stats.plan_bytes - s->plan_bytes;
+    cr_expect(saved > s->narrowed_bytes / 2 && saved < 3 * s->narrowed_bytes, "%zu of %zu", saved,
+              wide->stats.plan_bytes);
+    cr_expect(!memcmp(wide->out, narrow->out, sizeof wide->out), "what comes forward is the same");
+    cr_expect(wide->loss[0] == narrow->loss[0]);
+    cr_expect(wide->loss[3] != narrow->loss[3], "gradients are not");
+    double learnt = (double)wide->loss[0] - (double)wide->loss[3];
+    cr_expect(learnt > 0);
+    cr_expect_float_eq((double)narrow->loss[3], (double)wide->loss[3], 0.02 * learnt);
+    cr_expect_float_eq((double)other->loss[3], (double)wide->loss[3], 0.02 * learnt);
+    expect_equal(narrow->store, two->store, "threads");
+    end_tower(wide), end_tower(narrow), end_tower(two), end_tower(other);
+}
+
+/* Where the peak lies between a value and a late reader of the forward pass, it stays exact. */
+Test(storage, what_outputs_need_is_never_narrow)
+{
+    enum { HIGH = 2000 };
+    wf_graph *g = wf_graph_new();
+    wf_init init = {.kind = WF_INIT_NORMAL, .a = 0.04f};
+    wf_node *h =
+        wf_tanh(wf_dense(wf_input(g, "x", WF_F32, WF_SHAPE(TALL, 40)), WIDE, false, init, "in"));
+    wf_node *high = wf_tanh(wf_dense(h, HIGH, false, init, "up"));
+    wf_node *back = wf_rms_norm(wf_dense(high, WIDE, false, init, "down"), 1e-6f);
+    wf_output(wf_sum(wf_mul(h, back), WF_AXES(1), false), "out");
+    wf_runtime *rt = wf_runtime_new(&(wf_runtime_options){.threads = 1});
+    wf_store *s = wf_store_new(2);
+    wf_program *p;
+    wf_compile_options how = {.forward_only = true, .activations = WF_BF16};
+    cr_assert_eq(wf_compile(&p, g, s, rt, &how), WF_OK, "%s", wf_error());
+    cr_expect_eq(wf_program_get_stats(p).narrowed, 0);
+    wf_program_free(p);
+    wf_store_free(s);
+    wf_runtime_free(rt);
+    wf_graph_free(g);
+}
+
+/* Under a limit values are computed again, from what was kept in 16 bits where that is so. */
+Test(storage, all_in_16_bits_and_under_a_limit_of_memory)
+{
+    wf_compile_options how = {.weights = WF_BF16,
+                              .states = WF_BF16,
+                              .activations = WF_BF16,
+                              .products = WF_PRODUCTS_BF16};
+    tower *t = train_tower(1, &how, 0.9f);
+    how.memory_limit = t->stats.memory_bytes - t->stats.plan_bytes / 32;
+    tower *less = train_tower(1, &how, 0.9f);
+    cr_expect_leq(less->stats.memory_bytes, how.memory_limit);
+    cr_expect(less->stats.recomputed > t->stats.recomputed && less->stats.narrowed > 0);
+    cr_expect(t->loss[3] < t->loss[0] && less->loss[3] < less->loss[0]);
+    end_tower(t), end_tower(less);
+}

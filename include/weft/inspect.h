@@ -22,6 +22,8 @@ typedef struct wf_program_stats {
     int recomputed;          /* kernels that compute again what was not kept, ... */
     size_t recompute_bytes;  /* ... what that takes off plan_bytes, ... */
     double recompute_flops;  /* ... and costs, as flops below */
+    int narrowed;            /* values that wait in 16 bits, ... */
+    size_t narrowed_bytes;   /* ... and how much less that is than in float32 */
     double compile_seconds;  /* copying, optimizing, planning; and ... */
     double init_seconds;     /* ... making tensors of the store and their first values */
     double flops; /* of the last run, by the kernels' own count; before one, the most it can be */
