@@ -181,6 +181,36 @@ Test(cli_resume, products_in_bf16_go_on_to_the_same_bits)
     cr_expect(strstr(o.err, "--products was bf16, is f32\n"), "got: %s", o.err);
 }
 
+Test(cli_resume, what_is_stored_in_16_bits_goes_on_to_the_same_bits)
+{
+#define NARROW                                                                                     \
+    TRAIN "--text text.txt --optimizer lion --weights bf16 --states f16 --activations bf16 "       \
+          "--show-every 1 --out "
+    outcome o = weft(NARROW "whole --steps 12");
+    cr_expect_eq(o.code, 0, "code %d: %s", o.code, o.err);
+    cr_expect(strstr(o.out, "weights as bf16, states as f16, activations as bf16\n"), "got: %s",
+              o.out);
+    cr_expect_eq(weft(NARROW "parts --steps 5").code, 0);
+    o = weft(NARROW "parts --steps 12 --resume");
+    cr_expect_eq(o.code, 0, "code %d: %s", o.code, o.err);
+    expect_same_file("whole/model.safetensors", "parts/model.safetensors");
+    wf_store *s = wf_store_new(0);
+    wf_dtype type = WF_U8;
+    cr_assert_eq(wf_store_load(s, path_of("whole/model.safetensors")), WF_OK, "%s", wf_error());
+    wf_store_data(s, "embeddings/word_embeddings", &type, NULL);
+    cr_expect_eq(type, WF_BF16);
+    wf_store_free(s);
+    o = weft("gau fill --model whole a[MASK]c --top 3");
+    cr_expect_eq(o.code, 0, "code %d: %s", o.code, o.err);
+    o = weft(TRAIN "--text text.txt --steps 2 --out wide --init whole/model.safetensors");
+    cr_expect_eq(o.code, 0, "code %d: %s", o.code, o.err);
+    o = weft(TRAIN "--text text.txt --optimizer lion --steps 13 --out parts --resume");
+    cr_expect(strstr(o.err, "--weights was bf16, is f32; --states was f16, is f32; "
+                            "--activations was bf16, is f32\n"),
+              "got: %s", o.err);
+#undef NARROW
+}
+
 Test(cli_resume, a_default_that_is_typed_is_no_difference)
 {
     cr_expect_eq(weft(TRAIN "--text text.txt --steps 2 --out old").code, 0);

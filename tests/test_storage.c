@@ -399,7 +399,7 @@ typedef struct tower {
 } tower;
 
 /* Layers whose activations are large; SiLU keeps what goes into it. */
-static tower *train_tower(int threads, const wf_compile_options *how, float ema)
+static tower *train_tower(int threads, const wf_compile_options *how, const wf_minimize_options *m)
 {
     tower *t = calloc(1, sizeof *t);
     static float x[TALL * WIDE];
@@ -413,7 +413,7 @@ static tower *train_tower(int threads, const wf_compile_options *how, float ema)
         wf_pop(g);
     }
     wf_node *loss = wf_output(wf_mse(wf_output(h, "out"), target), "loss");
-    wf_minimize(loss, &wf_lion, NULL, &(wf_minimize_options){.ema = ema});
+    wf_minimize(loss, &wf_lion, NULL, m);
     wf_runtime *rt = wf_runtime_new(&(wf_runtime_options){.threads = threads});
     wf_program *p;
     t->store = wf_store_new(2);
@@ -441,8 +441,8 @@ static void end_tower(tower *t)
 Test(storage, activations_wait_in_16_bits)
 {
     static const wf_compile_options how = {.activations = WF_BF16}, f16 = {.activations = WF_F16};
-    tower *wide = train_tower(1, NULL, 0), *narrow = train_tower(1, &how, 0);
-    tower *two = train_tower(2, &how, 0), *other = train_tower(1, &f16, 0);
+    tower *wide = train_tower(1, NULL, NULL), *narrow = train_tower(1, &how, NULL);
+    tower *two = train_tower(2, &how, NULL), *other = train_tower(1, &f16, NULL);
     const wf_program_stats *s = &narrow->stats;
     cr_expect_eq(wide->stats.narrowed, 0);
     cr_expect_geq(s->narrowed, DEEP - 1, "%d", s->narrowed);
@@ -459,6 +459,17 @@ Test(storage, activations_wait_in_16_bits)
     cr_expect_float_eq((double)other->loss[3], (double)wide->loss[3], 0.02 * learnt);
     expect_equal(narrow->store, two->store, "threads");
     end_tower(wide), end_tower(narrow), end_tower(two), end_tower(other);
+}
+
+/* Clipped, all gradients wait for their norm: they are what lies over the peak. */
+Test(storage, gradients_are_no_activations)
+{
+    static const wf_compile_options how = {.activations = WF_BF16};
+    static const wf_minimize_options m = {.clip_norm = 1};
+    tower *wide = train_tower(1, NULL, &m), *narrow = train_tower(1, &how, &m);
+    cr_expect_eq(narrow->stats.narrowed, 0, "%d", narrow->stats.narrowed);
+    cr_expect(!memcmp(wide->loss, narrow->loss, sizeof wide->loss));
+    end_tower(wide), end_tower(narrow);
 }
 
 /* Where the peak lies between a value and a late reader of the forward pass, it stays exact. */
@@ -491,9 +502,10 @@ Test(storage, all_in_16_bits_and_under_a_limit_of_memory)
                               .states = WF_BF16,
                               .activations = WF_BF16,
                               .products = WF_PRODUCTS_BF16};
-    tower *t = train_tower(1, &how, 0.9f);
+    static const wf_minimize_options m = {.ema = 0.9f};
+    tower *t = train_tower(1, &how, &m);
     how.memory_limit = t->stats.memory_bytes - t->stats.plan_bytes / 32;
-    tower *less = train_tower(1, &how, 0.9f);
+    tower *less = train_tower(1, &how, &m);
     cr_expect_leq(less->stats.memory_bytes, how.memory_limit);
     cr_expect(less->stats.recomputed > t->stats.recomputed && less->stats.narrowed > 0);
     cr_expect(t->loss[3] < t->loss[0] && less->loss[3] < less->loss[0]);
