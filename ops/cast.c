@@ -25,7 +25,7 @@ static void convert(const wf_call *c, int64_t from, int64_t n)
 {
     const wf_tensor *x = &c->in[0], *y = c->out;
     const wf_cast_attr *a = c->attr;
-    wf_draws d = {c->seed, wf_random_stream(a->salt, c->step)};
+    wf_draws d = wf_draws_of(c->seed, a->salt, c->step);
     if (wf_is_narrow(x->dtype))
         wf_widen(x->dtype, n, (float *)y->data + from, (const uint16_t *)x->data + from,
                  c->reference);

@@ -51,20 +51,32 @@ void wf_widen(wf_dtype from, int64_t n, float *y, const uint16_t *x, bool refere
     if (!reference) (from == WF_F16 ? v->from_f16 : v->from_bf16)(n, y, x);
 }
 
+wf_draws wf_draws_of(uint64_t seed, uint32_t salt, int64_t step)
+{
+    uint64_t h = seed ^ wf_random_stream(salt, step);
+    h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9u;
+    h = (h ^ h >> 27) * 0x94d049bb133111ebu;
+    return (wf_draws){(uint32_t)h, (uint32_t)(h >> 32)};
+}
+
+/* Draw i: see simd_narrow.h */
+static int32_t draw(const wf_draws *d, int64_t i)
+{
+    uint32_t x = (uint32_t)i + d->a;
+    x = (x ^ x >> 16) * 0x7feb352du;
+    x = (x ^ x >> 15) + d->b;
+    return (int32_t)(x * 0x846ca68bu >> 16);
+}
+
 void wf_narrow(wf_dtype to, int64_t n, uint16_t *y, const float *x, const wf_draws *d,
                int64_t first, bool reference)
 {
     const wf_vec *v = wf_vec_get();
-    for (int64_t i = 0; reference && i < n; i++) {
-        int64_t half = first + i;
-        int32_t r =
-            d ? (int32_t)(wf_random_word(d->key, d->stream, half / 2) >> half % 2 * 16) & 0xffff
-              : -1;
-        y[i] = narrow(to, x[i], r);
-    }
+    for (int64_t i = 0; reference && i < n; i++)
+        y[i] = narrow(to, x[i], d ? draw(d, first + i) : -1);
     if (reference) return;
     if (d)
-        (to == WF_F16 ? v->f16_drawn : v->bf16_drawn)(n, y, x, d->key, d->stream, (uint64_t)first);
+        (to == WF_F16 ? v->f16_drawn : v->bf16_drawn)(n, y, x, d->a, d->b, (uint64_t)first);
     else
         (to == WF_F16 ? v->f16 : v->bf16)(n, y, x);
 }

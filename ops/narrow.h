@@ -14,10 +14,13 @@ static inline bool wf_is_real(wf_dtype t)
     return t == WF_F32 || wf_is_narrow(t);
 }
 
-/* How to round: to nearest, ties to even (NULL), or by chance with half-words of a stream. */
+/* A stream of draws for rounding by chance; in its place NULL: to nearest, ties to even. */
 typedef struct wf_draws {
-    uint64_t key, stream;
+    uint32_t a, b;
 } wf_draws;
+
+/* That of a tensor (its salt) in the run of this number, by the store's seed. */
+wf_draws wf_draws_of(uint64_t seed, uint32_t salt, int64_t step);
 
 /* n numbers of 16 bits to float32; reference: without the vector layer, to the same bits. */
 void wf_widen(wf_dtype from, int64_t n, float *y, const uint16_t *x, bool reference);

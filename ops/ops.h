@@ -119,9 +119,8 @@ static inline uint64_t wf_random_stream(uint64_t salt, int64_t step)
     return h ^ (h >> 31);
 }
 
-/* Word i of a stream, naively; number i in [0, 1), as the vector layer's uniform gives it; normal.
+/* Number i of a stream, naively: in [0, 1), as the vector layer's uniform gives it; normal.
  */
-uint32_t wf_random_word(uint64_t key, uint64_t stream, int64_t i);
 float wf_random_number(uint64_t key, uint64_t stream, int64_t i);
 float wf_random_normal(uint64_t key, uint64_t stream, int64_t i);
 /* Normal numbers from first on, by the vector layer; it takes the stream behind this one too.

@@ -146,7 +146,7 @@ static void store(const wf_pw *p, int s, const wf_call *c, const wf_tensor *t, i
                   int64_t n, const float *from)
 {
     uint32_t salt = p->store[s].salt;
-    wf_draws d = {c->seed, wf_random_stream(salt, c->step)};
+    wf_draws d = wf_draws_of(c->seed, salt, c->step);
     if (wf_is_narrow(t->dtype))
         wf_narrow(t->dtype, n, (uint16_t *)t->data + at, from, salt ? &d : NULL, at, c->reference);
     else if (from != (float *)t->data + at)

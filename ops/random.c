@@ -28,7 +28,7 @@ static uint64_t stream_of(const wf_call *c, uint64_t salt)
 /* ---- the naive reference ---- */
 
 /* From Philox 4x32-10 (Salmon et al. 2011): see simd_random.h. */
-uint32_t wf_random_word(uint64_t key, uint64_t stream, int64_t i)
+float wf_random_number(uint64_t key, uint64_t stream, int64_t i)
 {
     uint64_t block = (uint64_t)i / 4;
     uint32_t a = (uint32_t)key, b = (uint32_t)(key >> 32), c[4];
@@ -40,12 +40,7 @@ uint32_t wf_random_word(uint64_t key, uint64_t stream, int64_t i)
         c[2] = (uint32_t)(p >> 32) ^ c[3] ^ b, c[3] = (uint32_t)p;
         a += 0x9e3779b9u, b += 0xbb67ae85u;
     }
-    return c[i % 4];
-}
-
-float wf_random_number(uint64_t key, uint64_t stream, int64_t i)
-{
-    return (float)(wf_random_word(key, stream, i) >> 8) * 0x1p-24f;
+    return (float)(c[i % 4] >> 8) * 0x1p-24f;
 }
 
 /* Box, Muller 1958: sqrt(-2 ln(1 - u)) cos(2 pi v) */

@@ -6,6 +6,24 @@
 
 typedef uint16_t vh __attribute__((vector_size(WF_BYTES / 2)));
 
+/* body for i = 0, WF_WIDTH, ... below n, apart for whole vectors, where lanes is a constant. */
+#define EACH_VECTOR(n, body)                                                                       \
+    do {                                                                                           \
+        int64_t i = 0;                                                                             \
+        for (const int64_t lanes = WF_WIDTH; i + lanes <= (n); i += lanes) body;                   \
+        const int64_t lanes = (n)-i;                                                               \
+        if (lanes > 0) body;                                                                       \
+    } while (0)
+
+static inline void v_halves_store(uint16_t *y, vu x, int64_t lanes)
+{
+    vh h = __builtin_convertvector(x, vh);
+    if (lanes < WF_WIDTH)
+        memcpy(y, &h, (size_t)lanes * sizeof *y);
+    else
+        memcpy(y, &h, sizeof h);
+}
+
 static inline vu v_bf16(const float *x, int64_t lanes)
 {
     vf v = lanes < WF_WIDTH ? v_load_part(x, lanes) : v_load(x);
@@ -16,13 +34,7 @@ static inline vu v_bf16(const float *x, int64_t lanes)
 
 static void vec_bf16(int64_t n, uint16_t *y, const float *x)
 {
-    for (int64_t i = 0; i < n; i += WF_WIDTH) {
-        vh h = __builtin_convertvector(v_bf16(x + i, n - i), vh);
-        if (n - i < WF_WIDTH)
-            memcpy(y + i, &h, (size_t)(n - i) * sizeof *y);
-        else
-            memcpy(y + i, &h, sizeof h);
-    }
+    EACH_VECTOR(n, v_halves_store(y + i, v_bf16(x + i, lanes), lanes));
 }
 
 static void vec_bf16_pairs(int64_t rows, int64_t cols, uint16_t *y, const float *x, int64_t ld)

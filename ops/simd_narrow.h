@@ -9,9 +9,6 @@
 #define WF_SIMD_NARROW_H
 
 #include "ops/simd_bf16.h"
-#include "ops/simd_random.h"
-
-enum { HALVES = 1024 }; /* that are converted or drawn at once */
 
 static inline vu v_halves_load(const void *x, int64_t lanes)
 {
@@ -21,12 +18,6 @@ static inline vu v_halves_load(const void *x, int64_t lanes)
     else
         memcpy(&h, x, sizeof h);
     return __builtin_convertvector(h, vu);
-}
-
-static inline void v_halves_store(uint16_t *y, vu x, int64_t lanes)
-{
-    vh h = __builtin_convertvector(x, vh);
-    memcpy(y, &h, (size_t)v_least(lanes) * sizeof *y);
 }
 
 static inline vf v_floats_load(const float *x, int64_t lanes)
@@ -92,50 +83,40 @@ static inline vu v_drawn_f16(vf x, vu r)
 
 static void vec_from_bf16(int64_t n, float *y, const uint16_t *x)
 {
-    for (int64_t i = 0; i < n; i += WF_WIDTH)
-        v_floats_store(y + i, v_from_bf16(v_halves_load(x + i, n - i)), n - i);
+    EACH_VECTOR(n, v_floats_store(y + i, v_from_bf16(v_halves_load(x + i, lanes)), lanes));
 }
 
 static void vec_from_f16(int64_t n, float *y, const uint16_t *x)
 {
-    for (int64_t i = 0; i < n; i += WF_WIDTH)
-        v_floats_store(y + i, v_from_f16(v_halves_load(x + i, n - i)), n - i);
+    EACH_VECTOR(n, v_floats_store(y + i, v_from_f16(v_halves_load(x + i, lanes)), lanes));
 }
 
 static void vec_f16(int64_t n, uint16_t *y, const float *x)
 {
-    for (int64_t i = 0; i < n; i += WF_WIDTH)
-        v_halves_store(y + i, v_f16(v_floats_load(x + i, n - i)), n - i);
+    EACH_VECTOR(n, v_halves_store(y + i, v_f16(v_floats_load(x + i, lanes)), lanes));
 }
 
-static void vec_random_bits(int64_t n, uint32_t *y, uint64_t key, uint64_t stream, uint64_t first);
-
-/* Half-words first..first+n-1 of the stream: lower halves come first. The first is r[0], or r[1].
- */
-static const uint16_t *draw_halves(int64_t n, uint16_t *r, uint64_t key, uint64_t stream,
-                                   uint64_t first)
+/* 16 bits for each of the numbers from first on: a mix of its place with two numbers of the stream
+ * (Wellons 2018, "Prospecting for hash functions": lowbias32). Rounding needs no better ones, and
+ * Philox would take four times as long. */
+static inline vu v_draw(uint32_t a, uint32_t b, uint64_t first)
 {
-    uint32_t words[HALVES / 2 + 1];
-    int64_t skip = (int64_t)(first % 2), count = (skip + n + 1) / 2;
-    vec_random_bits(count, words, key, stream, first / 2);
-    memcpy(r, words, (size_t)count * sizeof *words);
-    return r + skip;
+    vu x;
+    for (unsigned i = 0; i < WF_WIDTH; i++) x[i] = i;
+    x += (uint32_t)first + a;
+    x = (x ^ x >> 16) * 0x7feb352du;
+    x = (x ^ x >> 15) + b;
+    return x * 0x846ca68bu >> 16;
 }
 
 #define DRAWN(type)                                                                                \
-    static void vec_##type##_drawn(int64_t n, uint16_t *y, const float *x, uint64_t key,           \
-                                   uint64_t stream, uint64_t first)                                \
+    static void vec_##type##_drawn(int64_t n, uint16_t *y, const float *x, uint32_t a, uint32_t b, \
+                                   uint64_t first)                                                 \
     {                                                                                              \
-        uint16_t room[HALVES + 2];                                                                 \
-        for (int64_t at = 0; at < n; at += HALVES) {                                               \
-            int64_t k = n - at < HALVES ? n - at : HALVES;                                         \
-            const uint16_t *r = draw_halves(k, room, key, stream, first + (uint64_t)at);           \
-            for (int64_t i = 0; i < k; i += WF_WIDTH) {                                            \
-                vf v = v_floats_load(x + at + i, k - i);                                           \
-                vu bits = v_halves_load(r + i, k - i);                                             \
-                v_halves_store(y + at + i, v_drawn_##type(v, bits), k - i);                        \
-            }                                                                                      \
-        }                                                                                          \
+        EACH_VECTOR(n, v_halves_store(y + i,                                                       \
+                                      v_drawn_##type(v_floats_load(x + i, lanes),                  \
+                                                     v_draw(a, b, first + (uint64_t)i)),           \
+                                      lanes));                                                     \
     }
 
 DRAWN(bf16)

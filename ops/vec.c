@@ -3,6 +3,7 @@
 #include "ops/gemm.h"
 #include "ops/simd_libm.h"
 #include "ops/simd_narrow.h"
+#include "ops/simd_random.h"
 #include "ops/simd_row.h"
 #include "ops/simd_transpose.h"
 

@@ -62,12 +62,12 @@ typedef struct wf_vec {
      * y[(r / 2 * cols + c) * 2 + r % 2] = x[r * ld + c] */
     void (*bf16)(int64_t n, uint16_t *y, const float *x);
     void (*bf16_pairs)(int64_t rows, int64_t cols, uint16_t *y, const float *x, int64_t ld);
-    /* x rounded to f16; or to one of the two neighbours, by chance: element i uses half-word first
-     * + i of the stream (key, stream); and back: see simd_narrow.h */
+    /* x rounded to f16; or to one of the two neighbours by chance, element i with draw first + i
+     * of the stream of a, b; and back: see simd_narrow.h */
     void (*f16)(int64_t n, uint16_t *y, const float *x);
-    void (*bf16_drawn)(int64_t n, uint16_t *y, const float *x, uint64_t key, uint64_t stream,
+    void (*bf16_drawn)(int64_t n, uint16_t *y, const float *x, uint32_t a, uint32_t b,
                        uint64_t first);
-    void (*f16_drawn)(int64_t n, uint16_t *y, const float *x, uint64_t key, uint64_t stream,
+    void (*f16_drawn)(int64_t n, uint16_t *y, const float *x, uint32_t a, uint32_t b,
                       uint64_t first);
     void (*from_bf16)(int64_t n, float *y, const uint16_t *x);
     void (*from_f16)(int64_t n, float *y, const uint16_t *x);

@@ -15,7 +15,7 @@ enum { ALL = 1 << 16, N = 40000 };
 
 static const char *const levels[] = {"base", "avx2", "avx512"};
 static const wf_dtype types[] = {WF_F16, WF_BF16};
-static const wf_draws draws = {0x123456789abcdefu, 42};
+static const wf_draws draws = {0x12345678u, 42};
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -155,7 +155,8 @@ Test(narrow, rounding_by_chance_is_unbiased)
         double sum = 0, square = 0, n = 0, a = (double)numbers[i];
         for (int run = 0; run < 200; run++) {
             for (int j = 0; j < 1024; j++) x[j] = numbers[i];
-            wf_narrow(t, 1024, h, x, &(wf_draws){99, (uint64_t)run}, 0, false);
+            wf_draws d = wf_draws_of(99, 5, run);
+            wf_narrow(t, 1024, h, x, &d, 0, false);
             wf_widen(t, 1024, y, h, false);
             for (int j = 0; j < 1024; j++, n++)
                 sum += (double)y[j] - a, square += ((double)y[j] - a) * ((double)y[j] - a);

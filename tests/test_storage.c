@@ -129,7 +129,7 @@ Test(storage, a_step_is_that_of_float32_rounded)
                 const float *want = wf_store_data(wide->store, name, NULL, NULL);
                 int64_t all = wf_elements(&shape);
                 uint16_t *rounded = malloc((size_t)all * sizeof *rounded);
-                wf_draws d = {11, wf_random_stream((uint32_t)wf_hash(name) | 1, 3)};
+                wf_draws d = wf_draws_of(11, (uint32_t)wf_hash(name) | 1, 3);
                 if (type != WF_F32) wf_narrow(type, all, rounded, want, &d, 0, true);
                 cr_expect(!memcmp(x, type == WF_F32 ? (const void *)want : rounded,
                                   (size_t)all * wf_dtype_bytes(type)),
