@@ -4,7 +4,8 @@
  * scatter_rows is a sparse-row gradient: only rows that some id names are summed, in the order of
  * the ids, whatever the number of threads. Phase 0 sorts the ids by counting (one unit), phase 1
  * takes the table in blocks of 64 rows. With a third input the sum starts from that table, in place
- * where memory allows it; scatter_store adds to the stored table itself.
+ * where memory allows it; scatter_store adds to the stored table itself, if that has 16 bits to
+ * widened rows that are then rounded by chance.
  */
 #include "ops/narrow.h"
 
@@ -132,6 +133,17 @@ static void sort_ids(const wf_call *c)
         if (ids[i] >= 0 && ids[i] < rows) position[begin[ids[i] + 1]++] = i;
 }
 
+/* Add all that goes to row r, of n elements, to y. */
+static void add_to_row(const wf_call *c, int64_t r, int64_t n, float *y)
+{
+    const int64_t *begin = c->work, *position = begin + c->out->shape.dim[0] + 2;
+    for (int64_t k = begin[r]; k < begin[r + 1]; k++) {
+        const float *x = (const float *)c->in[1].data + position[k] * n;
+        for (int64_t i = 0; c->reference && i < n; i++) y[i] += x[i];
+        if (!c->reference) wf_vec_get()->add(n, y, y, x);
+    }
+}
+
 static void scatter_run(const wf_call *c, int64_t lo, int64_t hi)
 {
     if (c->phase == 0) {
@@ -139,8 +151,7 @@ static void scatter_run(const wf_call *c, int64_t lo, int64_t hi)
         return;
     }
     int64_t rows = c->out->shape.dim[0], n = row_size(&c->out->shape);
-    const int64_t *begin = c->work, *position = begin + rows + 2;
-    const float *dy = c->in[1].data, *base = c->n_in == 3 ? c->in[2].data : NULL;
+    const float *base = c->n_in == 3 ? c->in[2].data : NULL;
     int64_t end = wf_min_i64(hi * ROWS, rows);
     float *out = (float *)c->out->data + lo * ROWS * n;
     size_t bytes = (size_t)((end - lo * ROWS) * n) * sizeof *out;
@@ -148,13 +159,7 @@ static void scatter_run(const wf_call *c, int64_t lo, int64_t hi)
         memset(out, 0, bytes);
     else if (base != c->out->data)
         memcpy(out, base + lo * ROWS * n, bytes);
-    for (int64_t r = lo * ROWS; r < end; r++)
-        for (int64_t k = begin[r]; k < begin[r + 1]; k++) {
-            float *y = (float *)c->out->data + r * n;
-            const float *x = dy + position[k] * n;
-            for (int64_t i = 0; c->reference && i < n; i++) y[i] += x[i];
-            if (!c->reference) wf_vec_get()->add(n, y, y, x);
-        }
+    for (int64_t r = lo * ROWS; r < end; r++) add_to_row(c, r, n, (float *)c->out->data + r * n);
 }
 
 static int64_t scatter_units(const wf_call *c, int phase)
@@ -183,18 +188,44 @@ const wf_op wf_op_scatter_rows = {
     SCATTER,
 };
 
+static size_t scatter_store_scratch(const wf_node *y)
+{
+    return wf_is_narrow(y->in[2]->dtype) ? (size_t)row_size(&y->shape) * sizeof(float) : 0;
+}
+
+/* Rows that nobody names keep their bits. */
+static void add_narrow(const wf_call *c, int64_t lo, int64_t hi)
+{
+    const wf_tensor *table = &c->in[2];
+    const int64_t *begin = c->work;
+    uint32_t salt = (uint32_t)((const wf_rows_attr *)c->attr)->salt;
+    wf_draws d = wf_draws_of(c->seed, salt, c->step);
+    int64_t n = row_size(&table->shape), end = wf_min_i64(hi * ROWS, table->shape.dim[0]);
+    for (int64_t r = lo * ROWS; r < end; r++) {
+        uint16_t *row = (uint16_t *)table->data + r * n;
+        if (begin[r] == begin[r + 1]) continue;
+        wf_widen(table->dtype, n, c->scratch, row, c->reference);
+        add_to_row(c, r, n, c->scratch);
+        wf_narrow(table->dtype, n, row, c->scratch, &d, r * n, c->reference);
+    }
+}
+
 static void scatter_store_run(const wf_call *c, int64_t lo, int64_t hi)
 {
     wf_call into = *c;
     into.out = &c->in[2];
-    scatter_run(&into, lo, hi);
+    if (c->phase > 0 && wf_is_narrow(into.out->dtype))
+        add_narrow(c, lo, hi);
+    else
+        scatter_run(&into, lo, hi);
 }
 
 const wf_op wf_op_scatter_store = {
     .name = "scatter_store",
     .doc = "rows added into a stored table, input 2, at ids",
     .arity = 3,
-    .traits = WF_EFFECT,
+    .traits = WF_EFFECT | WF_NARROW,
+    .scratch = scatter_store_scratch,
     .run = scatter_store_run,
     SCATTER,
 };
@@ -230,7 +261,7 @@ static wf_cost one_hot_cost(const wf_node *y)
 
 wf_node *wf_one_hot(wf_node *ids, int64_t classes)
 {
-    return wf_apply1(&wf_op_one_hot, &(wf_rows_attr){classes}, ids);
+    return wf_apply1(&wf_op_one_hot, &(wf_rows_attr){.rows = classes}, ids);
 }
 
 const wf_op wf_op_one_hot = {

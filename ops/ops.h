@@ -58,6 +58,7 @@ typedef struct wf_cast_attr {
 
 typedef struct wf_rows_attr {
     int64_t rows; /* scatter_rows: rows of the table, may be symbolic; one_hot: classes */
+    int64_t salt; /* scatter_store into 16 bits: of the draws for rounding */
 } wf_rows_attr;
 
 typedef struct wf_norm_attr {

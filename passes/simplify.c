@@ -5,7 +5,7 @@
  */
 #include "passes/passes.h"
 
-#include "ops/ops.h"
+#include "ops/narrow.h"
 
 #include <string.h>
 
@@ -146,21 +146,31 @@ static wf_node *simplify(wf_node *n)
     return NULL;
 }
 
+static bool is_widened(const wf_node *x, const wf_node *p)
+{
+    return x == p || (x->op == &wf_op_cast && x->in[0] == p);
+}
+
 /* assign(p, p - lr * scatter_rows(ids, dy)) -> scatter_store(ids, -lr * dy, p): rows that nobody
- * names are not touched. */
+ * names are not touched; also where p has 16 bits. */
 static bool sparse_updates(wf_graph *g)
 {
     bool changed = false;
     for (int i = g->n_effects - 1; i >= 0; i--) {
         wf_node *e = g->effects[i], *p = e->in[0], *y = e->op == &wf_op_assign ? e->in[1] : e;
-        wf_node *d = y->op == &wf_op_sub && y->in[0] == p ? y->in[1] : e;
+        bool rounds = y->op == &wf_op_cast && wf_is_narrow(p->dtype) && y->n_users == 1;
+        const wf_cast_attr *rounding = y->attr;
+        if (rounds) y = y->in[0];
+        wf_node *d = y->op == &wf_op_sub && is_widened(y->in[0], p) ? y->in[1] : e;
         wf_node *s = d->op == &wf_op_mul && d->in[0]->shape.rank == 0 ? d->in[1] : e;
         if (s->op != &wf_op_scatter_rows || s->n_in != 2) continue;
         if (!wf_shape_equal(&s->shape, &p->shape)) continue; /* broadcast: all rows move */
         if (y->n_users != 1 || d->n_users != 1 || s->n_users != 1) continue;
         g->scope = e->scope;
         wf_node *in[3] = {s->in[0], wf_mul(wf_neg(d->in[0]), s->in[1]), p};
-        wf_replace_effects(e, NULL, wf_apply(&wf_op_scatter_store, s->attr, 3, in));
+        wf_rows_attr a = *(const wf_rows_attr *)s->attr;
+        if (rounds) a.salt = rounding->salt;
+        wf_replace_effects(e, NULL, wf_apply(&wf_op_scatter_store, &a, 3, in));
         changed = true;
     }
     g->scope = "";

@@ -10,6 +10,7 @@
 #include "runtime/program.h"
 
 #include "graph/notes.h"
+#include "ops/narrow.h"
 #include "ops/pointwise.h"
 #include "runtime/store.h"
 
@@ -30,12 +31,12 @@ typedef struct look {
 
 static look look_at(const wf_tensor *t)
 {
-    look l = {.n = t->dtype == WF_F32 && t->data ? wf_elements(&t->shape) : 0};
+    look l = {.n = wf_is_real(t->dtype) && t->data ? wf_elements(&t->shape) : 0};
     int64_t at[WF_MAX_RANK] = {0};
     for (int64_t i = 0; i < l.n; i++) {
         int64_t offset = 0;
         for (int k = 0; k < t->shape.rank; k++) offset += at[k] * t->stride[k];
-        float x = ((const float *)t->data)[offset];
+        float x = wf_read_number(t->dtype, t->data, offset);
         if (isfinite(x)) {
             l.most = fmaxf(l.most, fabsf(x));
         } else if (l.bad++ == 0) {

@@ -219,7 +219,7 @@ static wf_node *matmul(wf_graph *g, wf_node *const x[], const void *attr)
 #define ORDER(...) .attr = &(const wf_order_attr){{__VA_ARGS__}}
 #define SLICE(...) .attr = &(const wf_slice_attr){__VA_ARGS__}
 #define PAD(...) .attr = &(const wf_pad_attr){__VA_ARGS__}
-#define TABLE(N) .attr = &(const wf_rows_attr){N}
+#define TABLE(N) .attr = &(const wf_rows_attr){.rows = N}
 #define SPAN(...) .attr = &(const wf_span_attr){__VA_ARGS__}
 #define ROPE(...) .attr = &(const wf_rope_attr){__VA_ARGS__}
 #define IGNORE(N) .attr = &(const wf_loss_attr){N}

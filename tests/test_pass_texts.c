@@ -134,7 +134,7 @@ static wf_node *scattered(const leaves *l)
 {
     static const int32_t ids[2] = {3, 0};
     wf_node *in[] = {wf_constants_i32(l->g, WF_SHAPE(2), ids), wf_slice(l->z, 0, 0, 2)};
-    return wf_apply(&wf_op_scatter_rows, &(wf_rows_attr){4}, 2, in);
+    return wf_apply(&wf_op_scatter_rows, &(wf_rows_attr){.rows = 4}, 2, in);
 }
 
 ROW(scatter_add, wf_add(l->x, scattered(l)))

@@ -306,6 +306,62 @@ Test(storage, what_is_widened_inside_of_a_kernel_has_the_same_bits)
     }
 }
 
+/* Plain SGD moves the rows of a table that a batch names, and no other. */
+Test(storage, rows_of_a_table_are_updated_alone)
+{
+    enum { V = 200, D = 30 };
+    static const int32_t ids[6] = {3, 150, 3, -1, 70, 3};
+    static float dy[6 * D];
+    for (int i = 0; i < 6 * D; i++) dy[i] = cosf((float)i);
+    wf_graph *g = wf_graph_new();
+    wf_init init = {.kind = WF_INIT_NORMAL, .a = 1};
+    wf_node *table = wf_param(g, "table", WF_SHAPE(V, D), (wf_role){.kind = WF_EMBEDDING}, init);
+    wf_node *rows = wf_gather(table, wf_input(g, "ids", WF_I32, WF_SHAPE(6)));
+    wf_node *d = wf_input(g, "dy", WF_F32, WF_SHAPE(6, D));
+    wf_minimize(wf_sum(wf_mul(rows, d), WF_ALL, false), &wf_sgd, NULL, NULL);
+    wf_runtime *rt = wf_runtime_new(&(wf_runtime_options){.threads = 1});
+    wf_store *s = wf_store_new(3);
+    wf_program *p;
+    cr_assert_eq(wf_compile(&p, g, s, rt, &all16), WF_OK, "%s", wf_error());
+    char *text = wf_program_text(p);
+    cr_expect(strstr(text, "scatter_store") && !strstr(text, "cast"), "%s", text);
+    free(text);
+    wf_bind(p, "ids", ids, sizeof ids);
+    wf_bind(p, "dy", dy, sizeof dy);
+    wf_set(p, "lr", 0.01f);
+    uint16_t *now = wf_store_data(s, "table", NULL, NULL), want[V * D];
+    memcpy(want, now, sizeof want);
+    wf_draws draws = wf_draws_of(3, (uint32_t)wf_hash("table") | 1, 0);
+    for (int r = 0; r < V; r++) {
+        float row[D];
+        wf_widen(WF_BF16, D, row, want + (ptrdiff_t)r * D, false);
+        bool is_named = false;
+        for (int k = 0; k < 6; k++)
+            for (int i = 0; ids[k] == r && i < D; i++, is_named = true)
+                row[i] += -0.01f * dy[k * D + i];
+        if (is_named)
+            wf_narrow(WF_BF16, D, want + (ptrdiff_t)r * D, row, &draws, (int64_t)r * D, false);
+    }
+    cr_assert_eq(wf_run(p), WF_OK, "%s", wf_error());
+    cr_expect(!memcmp(now, want, sizeof want));
+    wf_program_free(p);
+    wf_store_free(s);
+    wf_runtime_free(rt);
+    wf_graph_free(g);
+}
+
+/* What f16 cannot hold becomes infinite, and is found. */
+Test(storage, what_is_too_large_is_found)
+{
+    static const wf_compile_options how = {.weights = WF_F16};
+    net *n = begin(&wf_sgd, NULL, 1, &how);
+    wf_set(n->p, "lr", 1e9f);
+    run(n, 1);
+    cr_expect_eq(wf_program_check(n->p), WF_ENONFINITE, "%s", wf_error());
+    cr_expect(strstr(wf_error(), "param ") && strstr(wf_error(), "/w: "), "%s", wf_error());
+    end(n);
+}
+
 /* Sums, averages and weights to go back to stay float32, and training goes on around them. */
 Test(storage, what_wraps_an_optimizer_stays_float32)
 {
