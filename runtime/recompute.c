@@ -102,8 +102,9 @@ static void find_uses(search *s)
 static bool may_repeat(const search *s, int v)
 {
     const wf_node *n = s->q->values[v].node;
+    bool is_kept = n->op == &wf_op_cast && wf_is_narrow(n->dtype); /* what it is made of is gone */
     return s->q->values[v].place == WF_IN_SLAB && !(n->op->traits & WF_EFFECT) && !n->repeats &&
-           !s->uses[v].is_picked && s->uses[v].made < s->q->peak;
+           !is_kept && !s->uses[v].is_picked && s->uses[v].made < s->q->peak;
 }
 
 /* Will x be there when y is repeated? What lives a little earlier or later, by its bytes and steps
@@ -346,9 +347,8 @@ static bool improve(search *s, wf_program *p)
 
 static bool recompute(wf_graph *g)
 {
-    /* no node is repeated twice, and no repeated one; a cast to 16 bits may be, and comes with one
-     * back */
-    size_t room = 5 * (size_t)g->n_nodes + 1;
+    /* no node is repeated twice, and no repeated one; 16 bits come with a cast there and back */
+    size_t room = 3 * (size_t)g->n_nodes + 1;
     search s = {.g = g, .again = calloc(room, sizeof(wf_node *))};
     if (!s.again) wf_graph_fail(g, WF_ENOMEM, "out of memory while compiling");
     while (s.again && improve(&s, g->program)) continue;
