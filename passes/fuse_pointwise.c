@@ -10,9 +10,9 @@
  * else must read the old value later: the schedule puts readers first, and a cycle of two programs
  * that each overwrite what the other reads is refused here.
  */
+#include "passes/effects.h"
 #include "passes/passes.h"
 
-#include "ops/narrow.h"
 #include "ops/pointwise.h"
 
 #include <stdlib.h>
@@ -78,23 +78,11 @@ static bool take_program(builder *b, const wf_node *n, const wf_node *inner, int
     return true;
 }
 
-/* Does n make 16 bits out of float32, for one reader? */
-static bool is_rounding(const wf_node *n)
-{
-    return n->op == &wf_op_cast && wf_is_narrow(n->dtype) && n->n_users == 1;
-}
-
-/* What assign a stores, before it is rounded to the leaf's 16 bits. */
-static wf_node *assigned(const wf_node *a)
-{
-    return is_rounding(a->in[1]) ? a->in[1]->in[0] : a->in[1];
-}
-
 /* The program stores value into input to, as assign a does. */
 static bool take_store(builder *b, const wf_node *a, int value, int to)
 {
     if (b->p.n_stores == WF_PW_STORES) return false;
-    bool rounds = is_rounding(a->in[1]);
+    bool rounds = wf_is_rounding(a->in[1]);
     b->p.store[b->p.n_stores].value = value;
     b->p.store[b->p.n_stores].input = to;
     b->p.store[b->p.n_stores++].salt = rounds ? ((const wf_cast_attr *)a->in[1]->attr)->salt : 0;
@@ -144,25 +132,6 @@ static wf_node *fuse_chain(wf_node *n)
     return NULL;
 }
 
-static bool stores_to(const wf_node *n, const wf_node *leaf)
-{
-    if (n->op == &wf_op_assign) return n->in[0] == leaf;
-    if (n->op == &wf_op_scatter_store) return n->in[2] == leaf;
-    if (n->op != &wf_op_pointwise_store) return false;
-    const wf_pw *p = n->attr;
-    for (int i = 0; i < p->n_stores; i++)
-        if (n->in[p->store[i].input] == leaf) return true;
-    return false;
-}
-
-/* Does f read a tensor that another effect e overwrites? Then f must run first. */
-static bool reads_from(const wf_node *f, const wf_node *e)
-{
-    for (int i = f->op == &wf_op_assign; f != e && i < f->n_in; i++)
-        if (stores_to(e, wf_origin(f->in[i]))) return true;
-    return false;
-}
-
 /* Does n read what it stores otherwise than element by element? */
 static bool reads_elsewhere(const wf_node *n)
 {
@@ -175,35 +144,13 @@ static bool reads_elsewhere(const wf_node *n)
     return false;
 }
 
-/* Would effect n, which takes the place of x and y, have to run before itself? Follow who must wait
- * for whom from n on. */
-static bool waits_for_itself(wf_graph *g, const wf_node *n, const wf_node *x, const wf_node *y)
-{
-    int count = 0, *list = malloc(((size_t)g->n_effects + 1) * sizeof *list);
-    char *seen = calloc((size_t)g->n_effects + 1, 1);
-    bool found = !list || !seen;
-    if (found) wf_graph_fail(g, WF_ENOMEM, "out of memory in fuse_pointwise");
-    for (const wf_node *f = n; f && !found; f = count ? g->effects[list[--count]] : NULL) {
-        found = f != n && reads_from(f, n);
-        for (int i = 0; i < g->n_effects; i++) {
-            const wf_node *e = g->effects[i];
-            if (seen[i] || e == x || e == y || !reads_from(f, e)) continue;
-            seen[i] = 1;
-            list[count++] = i;
-        }
-    }
-    free(list);
-    free(seen);
-    return found;
-}
-
 /* May the program store in place, instead of the effects x and y? */
-static bool is_sound(wf_graph *g, builder *b, const wf_node *x, const wf_node *y)
+static bool is_sound(wf_effects *all, builder *b, const wf_node *x, const wf_node *y)
 {
     wf_node n = {.op = &wf_op_pointwise_store, .attr = &b->p, .in = b->in, .n_in = b->p.n_in};
     if (reads_elsewhere(&n))
         wf_note(x, "the update reads the old value not only element by element");
-    else if (waits_for_itself(g, &n, x, y))
+    else if (wf_effects_wait_for_itself(all, &n, x, y))
         wf_note(x, "another update reads the old value and is read by this one");
     else
         return true;
@@ -211,10 +158,10 @@ static bool is_sound(wf_graph *g, builder *b, const wf_node *x, const wf_node *y
 }
 
 /* assign(leaf, P) -> a program that stores its last value. */
-static bool fuse_assign(wf_graph *g, wf_node *a)
+static bool fuse_assign(wf_effects *all, wf_node *a)
 {
     if (a->op != &wf_op_assign) return false;
-    wf_node *leaf = a->in[0], *p = assigned(a);
+    wf_node *leaf = a->in[0], *p = wf_assigned(a);
     if (p->op != &wf_op_pointwise) return false;
     if (p->n_users != 1) wf_note(a, "the new value has another reader");
     if (p->n_users != 1 || !wf_shape_equal(&leaf->shape, &p->shape)) return false;
@@ -222,25 +169,25 @@ static bool fuse_assign(wf_graph *g, wf_node *a)
     if (!take_inputs(&b, p, NULL)) return false;
     int to = input_of(&b, leaf);
     if (to < 0 || !take_program(&b, p, NULL, 0)) return false;
-    if (!take_store(&b, a, last_value(&b), to) || !is_sound(g, &b, a, NULL)) return false;
-    wf_replace_effects(a, NULL, finish(&b, &wf_op_pointwise_store));
+    if (!take_store(&b, a, last_value(&b), to) || !is_sound(all, &b, a, NULL)) return false;
+    wf_effects_replace(all, a, NULL, finish(&b, &wf_op_pointwise_store));
     return true;
 }
 
-static wf_node *assign_of(const wf_graph *g, const wf_node *value)
+static wf_node *assign_of(const wf_effects *all, const wf_node *value)
 {
-    for (int i = 0; i < g->n_effects; i++)
-        if (g->effects[i]->op == &wf_op_assign && assigned(g->effects[i]) == value)
-            return g->effects[i];
-    return NULL;
+    for (int at = -1;;) {
+        wf_node *e = wf_effects_reader(all, value, &at);
+        if (!e || e->op == &wf_op_assign) return e;
+    }
 }
 
 /* A store program e swallows its input q; if q is assigned to a leaf too (its only other user),
  * that becomes one more store. */
-static bool fuse_input(wf_graph *g, wf_node *e, wf_node *q)
+static bool fuse_input(wf_effects *all, wf_node *e, wf_node *q)
 {
     if (q->op != &wf_op_pointwise || !wf_shape_equal(&e->shape, &q->shape)) return false;
-    wf_node *a = q->n_users == 2 ? assign_of(g, q) : NULL;
+    wf_node *a = q->n_users == 2 ? assign_of(all, q) : NULL;
     if (q->n_users != 1 && !a) return false;
     builder b = {0};
     if (!take_inputs(&b, q, NULL) || !take_inputs(&b, e, q)) return false;
@@ -249,37 +196,42 @@ static bool fuse_input(wf_graph *g, wf_node *e, wf_node *q)
     int value = last_value(&b);
     if (!take_program(&b, e, q, value)) return false;
     if (a && !take_store(&b, a, value, to)) return false;
-    if (!is_sound(g, &b, e, a)) return false;
-    wf_replace_effects(e, a, finish(&b, &wf_op_pointwise_store));
+    if (!is_sound(all, &b, e, a)) return false;
+    wf_effects_replace(all, e, a, finish(&b, &wf_op_pointwise_store));
     return true;
 }
 
 /* Two stores of one shape that read the same large tensor read it once together. */
-static bool fuse_pair(wf_graph *g, wf_node *e, wf_node *f)
+static bool fuse_pair(wf_effects *all, wf_node *e, wf_node *f)
 {
-    if (e->op != &wf_op_pointwise_store || f->op != &wf_op_pointwise_store) return false;
-    if (!wf_shape_equal(&e->shape, &f->shape)) return false;
-    bool shared = false;
-    for (int i = 0; i < e->n_in; i++)
-        for (int j = 0; j < f->n_in; j++)
-            shared |= e->in[i] == f->in[j] && wf_shape_equal(&e->in[i]->shape, &e->shape);
     builder b = {0};
-    if (!shared || !take_inputs(&b, e, NULL) || !take_inputs(&b, f, NULL)) return false;
+    if (!take_inputs(&b, e, NULL) || !take_inputs(&b, f, NULL)) return false;
     if (!take_program(&b, e, NULL, 0) || !take_program(&b, f, NULL, 0)) return false;
-    if (!is_sound(g, &b, e, f)) return false;
-    wf_replace_effects(e, f, finish(&b, &wf_op_pointwise_store));
+    if (!is_sound(all, &b, e, f)) return false;
+    wf_effects_replace(all, e, f, finish(&b, &wf_op_pointwise_store));
     return true;
 }
 
-static bool fuse_effect(wf_graph *g, wf_node *e)
+static bool fuse_with_earlier(wf_effects *all, wf_node *f)
 {
-    if (fuse_assign(g, e)) return true;
+    for (int i = 0; i < f->n_in; i++)
+        for (int at = -1;;) {
+            wf_node *e = wf_effects_reader(all, f->in[i], &at);
+            if (!e || e->id >= f->id) break;
+            if (e->op == &wf_op_pointwise_store && wf_shape_equal(&e->shape, &f->shape) &&
+                fuse_pair(all, e, f))
+                return true;
+        }
+    return false;
+}
+
+static bool fuse_effect(wf_effects *all, wf_node *e)
+{
+    if (fuse_assign(all, e)) return true;
     if (e->op != &wf_op_pointwise_store) return false;
     for (int i = 0; i < e->n_in; i++)
-        if (fuse_input(g, e, e->in[i])) return true;
-    for (int i = 0; i < g->n_effects && g->effects[i] != e; i++)
-        if (fuse_pair(g, g->effects[i], e)) return true;
-    return false;
+        if (fuse_input(all, e, e->in[i])) return true;
+    return fuse_with_earlier(all, e);
 }
 
 /* A merged effect leaves its place in the list to the next one; counts of users only become too
@@ -287,12 +239,15 @@ static bool fuse_effect(wf_graph *g, wf_node *e)
 static bool fuse_effects(wf_graph *g)
 {
     bool changed = false;
+    wf_effects all;
+    wf_effects_open(&all, g);
     for (int i = 0; i < g->n_effects && g->status == WF_OK; i++) {
         g->scope = g->effects[i]->scope;
-        if (!fuse_effect(g, g->effects[i])) continue;
+        if (!fuse_effect(&all, g->effects[i])) continue;
         changed = true;
         i--;
     }
+    wf_effects_close(&all);
     g->scope = "";
     return changed;
 }
