@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PASSES = ["simplify", "cse", "fuse_norm", "fuse_gau", "fuse_pointwise", "fuse_linear", "recompute"]
+PASSES = ["simplify", "cse", "fuse_gau", "fuse_pointwise", "fuse_linear", "recompute"]
 WORKS = ["gau_base_4", "gau_small_256", "gau_tiny_32", "mlp_784", "mlp_64"]
 STEPS = {"mlp_64": 20000, "mlp_784": 1000, "gau_tiny_32": 500}
 
@@ -47,8 +47,7 @@ def ratios(o, work, left_out):
         sys.exit(f"ablate: {work} without {left_out}: first loss {less['loss0']}, not "
                  f"{whole['loss0']}")
     time = min(x["min_ms"] for x in lesses) / min(x["min_ms"] for x in wholes)
-    moved = [x["gb_per_s"] * x["median_ms"] for x in (less, whole)]
-    return (f"{time:.2f}, {less['kernels'] / whole['kernels']:.2f}, {moved[0] / moved[1]:.2f}, "
+    return (f"{time:.2f}, {less['kernels'] / whole['kernels']:.2f}, {less['moved_mib'] / whole['moved_mib']:.2f}, "
             f"{less['peak_mib'] / whole['peak_mib']:.2f}")
 
 

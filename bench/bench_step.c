@@ -90,10 +90,11 @@ static void print_json(const wf_work *w, const result *r, const wf_program *p,
     printf("{\"work\": \"%s\", \"mode\": \"weft\", \"loss0\": %.9g, \"loss2\": %.9g, "
            "\"first_step_s\": %.3f, \"median_ms\": %.4f, \"mean_ms\": %.4f, \"min_ms\": %.4f, "
            "\"items_per_s\": %.1f, \"peak_mib\": %lld, \"compile_s\": %.3f, \"gflop\": %.2f, "
-           "\"gflop_per_s\": %.1f, \"gb_per_s\": %.1f, ",
+           "\"gflop_per_s\": %.1f, \"gb_per_s\": %.1f, \"moved_mib\": %.5f, ",
            w->name, r->loss, r->loss2, r->first, r->median, r->mean, r->least,
            w->model->items(w) / r->mean * 1e3, (long long)r->peak_mib, s.compile_seconds,
-           flops * 1e-9, flops / r->mean * 1e-6, kernel_bytes(p) / r->mean * 1e-6);
+           flops * 1e-9, flops / r->mean * 1e-6, kernel_bytes(p) / r->mean * 1e-6,
+           kernel_bytes(p) / 1048576);
     printf("\"plan_mib\": %.1f, \"plan_naive_mib\": %.1f, \"weights_mib\": %.1f, \"kernels\": %d, "
            "\"recomputed\": %d, \"recompute_mib\": %.1f, \"recompute_gflop\": %.2f, "
            "\"narrowed\": %d, \"narrowed_mib\": %.1f, ",

@@ -17,7 +17,10 @@ static const wf_pass *const averages[] = {&wf_pass_averages, NULL};
 
 /* Forms that know their own gradient are fused first, ... */
 static const wf_pass *const before_gradient[] = {
-    &wf_pass_simplify, &wf_pass_cse, &wf_pass_fuse_norm, &wf_pass_fuse_gau, NULL,
+    &wf_pass_simplify,
+    &wf_pass_cse,
+    &wf_pass_fuse_gau,
+    NULL,
 };
 
 /* ... then requests become graph, ... */
@@ -28,11 +31,15 @@ static const wf_pass *const rounding[] = {&wf_pass_round_products, NULL};
 
 /* ... then everything is tidied and fused once more; nothing is differentiated any more. */
 static const wf_pass *const after_gradient[] = {
-    &wf_pass_simplify,     &wf_pass_cse,
-    &wf_pass_fuse_norm,    &wf_pass_lower,
-    &wf_pass_widen_inside, &wf_pass_fuse_pointwise,
-    &wf_pass_fuse_linear,  &wf_pass_layout,
-    &wf_pass_cse,          NULL,
+    &wf_pass_simplify,
+    &wf_pass_cse,
+    &wf_pass_lower,
+    &wf_pass_widen_inside,
+    &wf_pass_fuse_pointwise,
+    &wf_pass_fuse_linear,
+    &wf_pass_layout,
+    &wf_pass_cse,
+    NULL,
 };
 
 const wf_pass *const *const wf_pipeline[] = {

@@ -69,14 +69,12 @@ static const char two_layers_text[] =
     "  pass                nodes    after       MFLOP        MiB\n"
     "  simplify                8        8        5.39       0.57\n"
     "  cse                     8        8        5.39       0.57\n"
-    "  fuse_norm               8        8        5.39       0.57\n"
     "  fuse_gau                8        8        5.39       0.57\n"
     "  update                  8        8        5.39       0.57\n"
     "  backward                8        8        5.39       0.57\n"
     "  store_narrow            8        8        5.39       0.57\n"
     "  simplify                8        8        5.39       0.57\n"
     "  cse                     8        8        5.39       0.57\n"
-    "  fuse_norm               8        8        5.39       0.57\n"
     "  lower                   8        8        5.39       0.57\n"
     "  widen_inside            8        8        5.39       0.57\n"
     "  fuse_pointwise          8        7        5.39       0.45\n"
@@ -155,25 +153,6 @@ static wf_graph *update_of_what_it_reads(void)
     wf_push(g, "here");
     wf_node *p = wf_param(g, "p", WF_SHAPE(4, 4), kernel, normal);
     wf_assign(p, wf_sub(p, wf_matmul(p, p)));
-    return g;
-}
-
-static wf_graph *norm_of_columns(void)
-{
-    wf_graph *g = wf_graph_new();
-    wf_node *x = wf_input(g, "x", WF_F32, WF_SHAPE(4, 4));
-    wf_push(g, "here");
-    wf_output(wf_mul(x, wf_rsqrt(wf_mean(wf_square(x), WF_AXES(0), true))), "y");
-    return g;
-}
-
-static wf_graph *norm_of_another(void)
-{
-    wf_graph *g = wf_graph_new();
-    wf_node *x = wf_input(g, "x", WF_F32, WF_SHAPE(4, 4));
-    wf_push(g, "here");
-    wf_node *mean = wf_mean(wf_square(wf_neg(x)), WF_AXES(-1), true);
-    wf_output(wf_div(x, wf_sqrt(wf_shift(mean, 1e-6f))), "y");
     return g;
 }
 
@@ -301,8 +280,6 @@ static const missed all_missed[] = {
     {"fuse_linear", "the product has another reader", product_twice, 0},
     {"fuse_linear", "the product's reader has another shape", product_spread, 0},
     {"fuse_linear", "the update may overwrite what its product reads", update_of_what_it_reads, 0},
-    {"fuse_norm", "the mean is not over the last axis alone, kept", norm_of_columns, 0},
-    {"fuse_norm", "what is scaled is not what was squared", norm_of_another, 0},
     {"fuse_pointwise", "its value has another reader", value_twice, 0},
     {"fuse_pointwise", "its reader has another shape", value_spread, 0},
     {"fuse_pointwise", "a program takes 40 instructions and 16 inputs at most", long_program, 0},

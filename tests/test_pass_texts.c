@@ -346,35 +346,6 @@ Test(pass_texts, layout)
     expect_texts(passes, N(rows), rows);
 }
 
-/* ---- fuse_norm ---- */
-
-static wf_node *mean_square(wf_node *x, int axis, bool keep)
-{
-    return wf_mean(wf_square(x), WF_AXES(axis), keep);
-}
-
-ROW(rsqrt_form, wf_mul(wf_rsqrt(wf_shift(mean_square(l->x, -1, true), 0.5f)), l->x))
-ROW(sqrt_form, wf_div(l->x, wf_sqrt(mean_square(l->x, -1, true))))
-ROW(other_axis, wf_div(l->x, wf_sqrt(mean_square(l->x, 0, true))))
-ROW(other_tensor, wf_div(l->z, wf_sqrt(mean_square(l->x, -1, true))))
-
-Test(pass_texts, fuse_norm)
-{
-    static const wf_pass *const passes[] = {&wf_pass_fuse_norm, NULL};
-    static const row rows[] = {
-        {"x rsqrt(mean(x^2) + eps)", rsqrt_form,
-         "%1 = rms_norm x {eps=0.5} : f32[4,6]\noutput y = %1\n"},
-        {"x / sqrt(mean(x^2))", sqrt_form, "%1 = rms_norm x {eps=0} : f32[4,6]\noutput y = %1\n"},
-        {"over another axis stays", other_axis,
-         "%1 = square x : f32[4,6]\n%2 = mean %1 {axes=0 keep} : f32[1,6]\n%3 = sqrt %2 : "
-         "f32[1,6]\n%4 = div x %3 : f32[4,6]\noutput y = %4\n"},
-        {"of another tensor stays", other_tensor,
-         "%2 = square x : f32[4,6]\n%3 = mean %2 {axes=1 keep} : f32[4,1]\n%4 = sqrt %3 : "
-         "f32[4,1]\n%5 = div z %4 : f32[4,6]\noutput y = %5\n"},
-    };
-    expect_texts(passes, N(rows), rows);
-}
-
 /* ---- fuse_pointwise ---- */
 
 static wf_node *shared(const leaves *l)

@@ -63,19 +63,6 @@ Test(passes, cse_merges_equal_nodes_but_never_random_ones)
     wf_graph_free(g);
 }
 
-Test(passes, fuse_norm_finds_both_forms)
-{
-    wf_graph *g = wf_graph_new();
-    wf_node *x = input(g, "x");
-    wf_node *m = wf_shift(wf_mean(wf_square(x), WF_AXES(-1), true), 1e-6f);
-    wf_output(wf_mul(x, wf_rsqrt(m)), "a");
-    wf_output(wf_div(x, wf_sqrt(m)), "b");
-    apply(g, &wf_pass_fuse_norm);
-    apply(g, &wf_pass_cse);
-    expect_text(g, "%0 = input : f32[4,6]  # x\n%1 = rms_norm %0 {eps=1e-06} : f32[4,6]\n"
-                   "output a = %1\noutput b = %1\n");
-}
-
 Test(passes, fuse_pointwise_makes_one_program_of_a_chain)
 {
     wf_graph *g = wf_graph_new();
