@@ -70,8 +70,8 @@ static int linear_print(const void *attr, char *text, size_t size)
 
 #define LINEAR                                                                                     \
     .arity = -1, .attr_size = sizeof(wf_linear_attr), .infer = linear_infer, .cost = linear_cost,  \
-    .scratch = linear_scratch, .work = linear_work, .units = linear_units, .run = linear_run,      \
-    .print = linear_print
+    .prepare = wf_pw_prepare, .scratch = linear_scratch, .work = linear_work,                      \
+    .units = linear_units, .run = linear_run, .print = linear_print
 
 const wf_op wf_op_linear = {
     .name = "linear",

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PART = 4 * WF_PW_TILE }; /* elements of a unit */
+enum { PART = 4 * WF_PW_TILE, LONG_ROW = 128 }; /* elements of a unit; see takes_rows */
 
 /* The output as [outer axes..., cols] with the fewest axes, and every input's strides in it. */
 typedef struct geometry {
@@ -18,7 +18,14 @@ typedef struct geometry {
     int64_t dim[WF_MAX_RANK], cols, rows;
     int64_t step[WF_PW_IN][WF_MAX_RANK], inner[WF_PW_IN];
     const wf_call *call;
+    const wf_jit *code; /* or NULL: the instructions one after the other */
 } geometry;
+
+/* Does the code read one number for all of a row? */
+static bool is_number(const geometry *g, int i)
+{
+    return g->code && g->code->numbers >> i & 1;
+}
 
 static void fill(int64_t n, float *y, float value, bool reference)
 {
@@ -87,13 +94,28 @@ static void run_scalar(const wf_pw_instr *k, int64_t n, float *y, const float *c
     }
 }
 
+/* run_tile by the code, which reads all before it stores anything. */
+static void run_code(const wf_jit *code, const wf_pw *p, int64_t n, const float *value[],
+                     float *temp, float *out, unsigned at_once)
+{
+    float *to[WF_PW_STORES];
+    for (int j = 0; j < code->n_out; j++) {
+        int i = p->n_stores ? p->store[j].value - p->n_in : p->n_instr - 1;
+        to[j] = at_once >> j & 1 ? (float *)value[p->store[j].input] : out;
+        if (!to[j]) to[j] = temp + (int64_t)p->instr[i].slot * WF_PW_TILE;
+        value[p->n_in + i] = to[j];
+    }
+    wf_jit_run(code, n, to, value);
+}
+
 /* All instructions on n elements; value[] holds the inputs and receives the results. The last
  * result goes to out (if any), and those that may go to stored inputs at once do so for the stores
  * in at_once, a set of bits. Either may be what the instruction reads. */
-static void run_tile(const wf_pw *p, int64_t n, const float *value[], float *temp, float *out,
-                     unsigned at_once, bool reference)
+static void run_tile(const geometry *g, const wf_pw *p, int64_t n, const float *value[],
+                     float *temp, float *out, unsigned at_once)
 {
-    for (int i = 0; i < p->n_instr; i++) {
+    bool reference = g->call->reference;
+    for (int i = 0; i < p->n_instr && !g->code; i++) {
         const wf_pw_instr *k = &p->instr[i];
         const float *x[4];
         for (int j = 0; j < k->n_in; j++) x[j] = value[k->in[j]];
@@ -106,6 +128,7 @@ static void run_tile(const wf_pw *p, int64_t n, const float *value[], float *tem
             k->op->lane(k->attr, n, y, x);
         value[p->n_in + i] = y;
     }
+    if (g->code) run_code(g->code, p, n, value, temp, out, at_once);
 }
 
 /* n elements of an input from this one on, so far apart: float32 side by side where it lies, all
@@ -158,7 +181,7 @@ static void fill_scalars(const geometry *g, int n_in, const wf_tensor in[], int6
                          bool is_filled[])
 {
     for (int i = 0; i < n_in; i++) {
-        is_filled[i] = in[i].data && g->inner[i] == 0;
+        is_filled[i] = in[i].data && g->inner[i] == 0 && !is_number(g, i);
         for (int a = 0; a < g->rank; a++) is_filled[i] = is_filled[i] && g->step[i][a] == 0;
         if (is_filled[i])
             fill(n, room + i * (int64_t)WF_PW_TILE, wf_read_number(in[i].dtype, in[i].data, 0),
@@ -176,11 +199,13 @@ static void run_part(const wf_call *c, const geometry *g, const bool is_filled[]
     for (int i = 0; i < p->n_in; i++) {
         int64_t from = offset(g, i, row) + col * g->inner[i];
         float *own = room + i * (int64_t)WF_PW_TILE;
-        value[i] = is_filled[i] ? own : load(&c->in[i], from, g->inner[i], n, own, c->reference);
+        int64_t count = is_number(g, i) ? 1 : n;
+        value[i] = own;
+        if (!is_filled[i]) value[i] = load(&c->in[i], from, g->inner[i], count, own, c->reference);
     }
     int64_t at = row * g->cols + col;
     float *out = c->out->data && p->n_stores == 0 ? (float *)c->out->data + at : NULL;
-    run_tile(p, n, value, temp, out, in_place(p, c->in, at, value), c->reference);
+    run_tile(g, p, n, value, temp, out, in_place(p, c->in, at, value));
     for (int s = 0; s < p->n_stores; s++)
         store(p, s, c, &c->in[p->store[s].input], at, n, value[p->store[s].value]);
 }
@@ -206,13 +231,18 @@ static void pointwise_run(const wf_call *c, int64_t lo, int64_t hi)
     int64_t parts = wf_ceil_div(g.cols, PART), step = rows_per_unit(&g);
     bool is_filled[WF_PW_IN];
     g.call = c;
+    g.code = wf_pw_code(c->attr, c->reference);
+    int64_t most = g.code ? PART : WF_PW_TILE; /* elements at a time */
+    for (int i = 0; i < c->n_in; i++)
+        if (!is_number(&g, i) && (g.inner[i] != 1 || c->in[i].dtype != WF_F32))
+            most = WF_PW_TILE; /* the room of what is no row of float32 */
     fill_scalars(&g, c->n_in, c->in, wf_min_i64(WF_PW_TILE, g.cols), c->scratch, is_filled);
     for (int64_t u = lo; u < hi; u++) {
         int64_t from = u % parts * PART, to = wf_min_i64(from + PART, g.cols);
         int64_t row = u / parts * step, end = wf_min_i64(row + step, g.rows);
         for (; row < end; row++)
-            for (int64_t col = from; col < to; col += WF_PW_TILE)
-                run_part(c, &g, is_filled, row, col, wf_min_i64(WF_PW_TILE, to - col));
+            for (int64_t col = from; col < to; col += most)
+                run_part(c, &g, is_filled, row, col, wf_min_i64(most, to - col));
     }
 }
 
@@ -240,6 +270,7 @@ static const float *gather(const block_run *k, int i, int64_t first, int64_t row
         step = k->g.inner[i];
         ld = outer == 0 ? k->g.step[i][0] : -1; /* more axes: each row is looked up */
     }
+    if (is_number(&k->g, i)) n = rows = 1;
     if (step == 1 && ld == n) n *= rows, rows = 1;
     if (rows == 1) return load(t, from, step, n, room, reference);
     for (int64_t r = 0; r < rows; r++, from += ld) {
@@ -264,8 +295,7 @@ static void run_rows(const block_run *k, int64_t first, int64_t rows)
     int64_t at = (b->row + first) * k->g.cols + b->col, n = b->cols;
     bool is_row = rows == 1 || k->g.cols == n;
     float *here = p->n_stores == 0 && (b->ld == n || rows == 1) ? out : NULL;
-    run_tile(p, rows * n, value, k->temp, here, is_row ? in_place(p, k->in, at, value) : 0,
-             c->reference);
+    run_tile(&k->g, p, rows * n, value, k->temp, here, is_row ? in_place(p, k->in, at, value) : 0);
     const float *y = value[p->n_in + p->n_instr - 1];
     for (int64_t r = 0; p->n_stores == 0 && !here && r < rows; r++)
         memcpy(out + r * b->ld, y + r * n, (size_t)n * sizeof *out);
@@ -274,6 +304,17 @@ static void run_rows(const block_run *k, int64_t first, int64_t rows)
         for (int64_t r = 0; r < rows; r++)
             store(p, s, c, &k->in[p->store[s].input], at + r * k->g.cols, n,
                   value[p->store[s].value] + r * n);
+}
+
+/* Are several rows one run? From some length on the code is faster on a single one, where it lies,
+ * than on a copy; and its numbers must be the same in all of them. */
+static bool takes_rows(const block_run *k)
+{
+    bool takes = !k->g.code || k->b->cols < LONG_ROW;
+    for (int i = 0; i < k->p->n_in; i++)
+        for (int a = 0; is_number(&k->g, i) && a < k->g.rank; a++)
+            takes = takes && k->g.step[i][a] == 0;
+    return takes;
 }
 
 void wf_pw_run_block(const wf_pw *p, const wf_tensor in[], const wf_call *c, const wf_pw_block *b,
@@ -285,6 +326,7 @@ void wf_pw_run_block(const wf_pw *p, const wf_tensor in[], const wf_call *c, con
     k.room = scratch;
     k.temp = scratch + (int64_t)p->n_in * WF_PW_TILE;
     k.g.call = c;
+    k.g.code = wf_pw_code(p, c->reference);
     k.g.cols = wf_last(shape);
     k.g.rank = 0;
     for (int a = 0; a + 1 < shape->rank; a++) k.g.dim[k.g.rank++] = shape->dim[a];
@@ -292,7 +334,8 @@ void wf_pw_run_block(const wf_pw *p, const wf_tensor in[], const wf_call *c, con
         for (int a = 0; a < shape->rank && in[i].data; a++)
             *(a < k.g.rank ? &k.g.step[i][a] : &k.g.inner[i]) =
                 stride_along(&in[i], shape->rank, a);
-    int64_t rows = wf_max_i64(1, WF_PW_TILE / b->cols), all = wf_min_i64(rows, b->rows) * b->cols;
+    int64_t rows = takes_rows(&k) ? wf_max_i64(1, WF_PW_TILE / b->cols) : 1;
+    int64_t all = wf_min_i64(rows, b->rows) * b->cols;
     fill_scalars(&k.g, p->n_in, in, all, scratch, k.is_filled);
     for (int64_t r = 0; r < b->rows; r += rows) run_rows(&k, r, wf_min_i64(rows, b->rows - r));
 }
@@ -339,8 +382,8 @@ static int pointwise_print(const void *attr, char *text, size_t size)
 
 #define POINTWISE                                                                                  \
     .arity = -1, .attr_size = sizeof(wf_pw), .infer = pointwise_infer, .cost = pointwise_cost,     \
-    .scratch = pointwise_scratch, .units = pointwise_units, .run = pointwise_run,                  \
-    .print = pointwise_print
+    .prepare = wf_pw_prepare, .scratch = pointwise_scratch, .units = pointwise_units,              \
+    .run = pointwise_run, .print = pointwise_print
 
 const wf_op wf_op_pointwise = {
     .name = "pointwise",

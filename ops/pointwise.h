@@ -10,6 +10,7 @@
 #ifndef WF_POINTWISE_H
 #define WF_POINTWISE_H
 
+#include "ops/jit.h"
 #include "ops/ops.h"
 
 enum { WF_PW_INSTR = 40, WF_PW_IN = 16, WF_PW_STORES = 4, WF_PW_TILE = 512 };
@@ -30,6 +31,7 @@ typedef struct wf_pw {
         int value, input;
         uint32_t salt; /* of a cast by chance; 0: to nearest */
     } store[WF_PW_STORES];
+    const wf_jit *code; /* all of it as machine code (wf_pw_prepare), or NULL */
 } wf_pw;
 
 /* A block of the output that a program is run on, its place in the output seen as [all rows, last
@@ -51,6 +53,14 @@ void wf_pw_run_block(const wf_pw *p, const wf_tensor in[], const wf_call *c, con
 /* Find where results are kept, and which may be written into stored tensors by their instruction:
  * those whose tensor's old value nobody wants any more. Ops call it when a node is made. */
 void wf_pw_settle(wf_pw *p);
+
+/* Make machine code of the program of y, where there can be any. */
+void wf_pw_prepare(const wf_node *y);
+/* The code for this run, or NULL. */
+static inline const wf_jit *wf_pw_code(const wf_pw *p, bool reference)
+{
+    return reference || wf_vec_get()->width < 8 ? NULL : p->code; /* base has its own bits */
+}
 
 /* A program of one instruction: what an elementwise node is when nothing is fused into it; in[]
  * receives its inputs, each once. */

@@ -45,6 +45,26 @@ void wf_pw_settle(wf_pw *p)
     }
 }
 
+/* Is x one number along the last axis of y that is not 1? Axes that merge with it go the same way.
+ */
+static bool is_number(const wf_shape *x, const wf_shape *y)
+{
+    int a = y->rank - 1;
+    while (a >= 0 && y->dim[a] == 1) a--;
+    int own = a - (y->rank - x->rank);
+    return own < 0 || x->dim[own] == 1;
+}
+
+void wf_pw_prepare(const wf_node *y)
+{
+    int shift = y->op == &wf_op_linear || y->op == &wf_op_linear_store; /* input 0: the product */
+    wf_pw *p = shift ? &((wf_linear_attr *)y->attr)->program : y->attr;
+    unsigned numbers = 0;
+    for (int i = shift; i < p->n_in; i++)
+        if (is_number(&y->in[i + shift]->shape, &y->shape)) numbers |= 1u << i;
+    p->code = wf_jit_get(p, numbers);
+}
+
 wf_pw wf_pw_single(const wf_node *n, wf_node *in[4])
 {
     wf_pw p = {.n_instr = 1};

@@ -183,6 +183,10 @@ static bool build(wf_program *p)
                      p->stats.plan_bytes >> 20);
         return false;
     }
+    for (int i = 0; i < p->n_steps; i++) {
+        const wf_node *n = p->steps[i].node;
+        if (n->op->prepare) n->op->prepare(n);
+    }
     return take_stored(p);
 }
 

@@ -3,6 +3,7 @@
  * not start under it. Every part checks its results as well. Exit code 0: fine.
  */
 #define _GNU_SOURCE
+#include "ops/pointwise.h"
 #include "runtime/pool.h"
 
 #include <pthread.h>
@@ -110,12 +111,46 @@ static void race_bound(void)
     wf_topo_free(topo);
 }
 
+/* ---- code of elementwise programs ---------------------------------------------------------- */
+
+enum { PROGRAMS = 24, LONG = 100 };
+
+/* 2 x, 2 (2 x), ...: the same programs in every thread */
+static void *codes_of_a_thread(void *found)
+{
+    const wf_jit **code = found;
+    for (int k = 0; k < PROGRAMS; k++) {
+        wf_scalar_attr two = {.a = 2};
+        wf_pw p = {.n_in = 1, .n_instr = k + 1};
+        for (int i = 0; i <= k; i++)
+            p.instr[i] = (wf_pw_instr){.op = &wf_op_scale, .attr = &two, .n_in = 1, .in = {i}};
+        code[k] = wf_jit_get(&p, 0);
+        float x[LONG], *to[] = {x};
+        for (int i = 0; i < LONG; i++) x[i] = 1;
+        if (code[k]) wf_jit_run(code[k], LONG, to, (const float *[]){x});
+        if (code[k]) expect(x[LONG - 1] == (float)(2 << k), "code", k, (int64_t)x[LONG - 1]);
+    }
+    return NULL;
+}
+
+static void race_codes(void)
+{
+    static const wf_jit *code[3][PROGRAMS];
+    pthread_t thread[3];
+    for (int i = 0; i < 3; i++)
+        if (pthread_create(&thread[i], NULL, codes_of_a_thread, code[i])) exit(2);
+    for (int i = 0; i < 3; i++) pthread_join(thread[i], NULL);
+    for (int k = 0; k < PROGRAMS; k++)
+        expect(code[0][k] == code[1][k] && code[0][k] == code[2][k], "code is shared", k, 0);
+}
+
 int main(void)
 {
     race_loops();
     race_births();
     race_callers();
     race_bound();
+    race_codes();
     if (failures) fprintf(stderr, "race: %d failures\n", failures);
     return failures > 0;
 }

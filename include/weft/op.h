@@ -95,6 +95,10 @@ struct wf_op {
     /* Its naive reference in double precision, run for WF_KERNELS=ref; NULL: the lane. */
     double (*scalar)(const void *attr, const double x[]);
 
+    /* y belongs to a complete program: make ready in its attributes what runs need, such as code.
+     * NULL: nothing. */
+    void (*prepare)(const wf_node *y);
+
     /* Views: describe y inside x, or return false if that needs a contiguous x first. */
     bool (*view)(const wf_node *y, const wf_tensor *x, wf_tensor *out);
 
