@@ -7,15 +7,17 @@
  *
  * f may be a chain: what it reads must be there late, is kept for it, or is computed again as well.
  * What costs next to nothing and is large goes this way always, the rest under a limit only. Every
- * round plans the program as it is, picks at its peak, and repeats what it picked. No value is
- * repeated twice; effects, leaves and outputs never are.
+ * round plans the program as it is, picks at its peak, and repeats what it picked. What repeats a
+ * value is never repeated itself; nor are effects, leaves and outputs.
  *
  * Where wf_compile_options.activations asks for that, what is large and not cheap is kept in 16
  * bits meanwhile, rounded to nearest as soon as it is made:
  *
  *   y = f(x) ... peak ... g(y)   ->   y = f(x), z = cast(y) ... peak ... g(cast(z))
  *
- * Only readers that no output of the model waits for turn to z, so forward results keep their bits.
+ * Only readers that no output of the model waits for turn to z, and what these wait for is no
+ * longer computed again, for z may be what is left of its inputs: so forward results keep their
+ * bits.
  */
 #include "runtime/program.h"
 
@@ -46,7 +48,9 @@ typedef struct search {
     use *uses;       /* by value of q */
     int *index;      /* by node: its value in q, -1 none */
     wf_node **again; /* by node: what repeats it */
+    size_t room;     /* of again */
     bool is_tight;   /* more than what is cheap is needed */
+    bool has_narrow; /* something is kept in 16 bits */
     int forward;     /* the last step that an output of the model waits for */
 } search;
 
@@ -102,9 +106,11 @@ static void find_uses(search *s)
 static bool may_repeat(const search *s, int v)
 {
     const wf_node *n = s->q->values[v].node;
+    const use *x = &s->uses[v];
     bool is_kept = n->op == &wf_op_cast && wf_is_narrow(n->dtype); /* what it is made of is gone */
+    bool is_exact = s->has_narrow && x->next >= 0 && x->next <= s->forward;
     return s->q->values[v].place == WF_IN_SLAB && !(n->op->traits & WF_EFFECT) && !n->repeats &&
-           !is_kept && !s->uses[v].is_picked && s->uses[v].made < s->q->peak;
+           !is_kept && !is_exact && !x->is_picked && x->made < s->q->peak;
 }
 
 /* Will x be there when y is repeated? What lives a little earlier or later, by its bytes and steps
@@ -209,6 +215,7 @@ static bool pick_narrow(search *s)
         x->is_narrow = bytes_of(s->q, v) >= LARGE;
         found |= x->is_narrow;
     }
+    s->has_narrow |= found;
     return found;
 }
 
@@ -322,10 +329,24 @@ static wf_program *look(const wf_program *p)
     return NULL;
 }
 
+/* A round adds a node for each that it repeats, views of it too, and two for what it narrows. */
+static bool make_room(search *s)
+{
+    size_t room = 4 * (size_t)s->g->n_nodes + 1;
+    wf_node **grown = room > s->room ? realloc(s->again, room * sizeof *grown) : s->again;
+    if (!grown) {
+        wf_graph_fail(s->g, WF_ENOMEM, "out of memory while compiling");
+        return false;
+    }
+    for (; s->room < room; s->room++) grown[s->room] = NULL;
+    s->again = grown;
+    return true;
+}
+
 /* One round; false: nothing was found, or the graph has failed. */
 static bool improve(search *s, wf_program *p)
 {
-    s->q = look(p);
+    s->q = make_room(s) ? look(p) : NULL;
     if (!s->q) return false;
     if (!p->plan_bytes_before) p->plan_bytes_before = s->q->stats.plan_bytes;
     s->uses = malloc(((size_t)s->q->n_values + 1) * sizeof *s->uses);
@@ -347,11 +368,8 @@ static bool improve(search *s, wf_program *p)
 
 static bool recompute(wf_graph *g)
 {
-    /* no node is repeated twice, and no repeated one; 16 bits come with a cast there and back */
-    size_t room = 3 * (size_t)g->n_nodes + 1;
-    search s = {.g = g, .again = calloc(room, sizeof(wf_node *))};
-    if (!s.again) wf_graph_fail(g, WF_ENOMEM, "out of memory while compiling");
-    while (s.again && improve(&s, g->program)) continue;
+    search s = {.g = g};
+    while (improve(&s, g->program)) continue;
     free(s.again);
     return false;
 }
