@@ -107,7 +107,7 @@ static void add_step(wf_program *p, int value, const int *index)
     p->stats.flops += s->cost.flops;
     p->stats.kernels++;
     if (n->op->traits & WF_EFFECT) p->has_effects = true;
-    if (n->op == &wf_op_cast && wf_is_narrow(n->dtype)) {
+    if (wf_waits_narrow(n)) {
         p->stats.narrowed++;
         p->stats.narrowed_bytes += 2 * (size_t)wf_elements(&n->shape);
     }

@@ -95,6 +95,10 @@ static inline const int *wf_step_inputs(const wf_program *p, const wf_step *s)
 /* What a step takes, by its cost. */
 double wf_step_ns(const wf_step *s);
 
+/* Does n keep a value in 16 bits for late readers, rounded to nearest? What is stored is rounded by
+ * chance. */
+bool wf_waits_narrow(const wf_node *n);
+
 /* The pass that computes values again instead of keeping them; works for p->g->program. */
 extern const wf_pass wf_pass_recompute;
 

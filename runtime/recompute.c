@@ -103,11 +103,17 @@ static void find_uses(search *s)
         }
 }
 
+bool wf_waits_narrow(const wf_node *n)
+{
+    bool is_narrow = n->op == &wf_op_cast && wf_is_narrow(n->dtype);
+    return is_narrow && !((const wf_cast_attr *)n->attr)->salt;
+}
+
 static bool may_repeat(const search *s, int v)
 {
     const wf_node *n = s->q->values[v].node;
     const use *x = &s->uses[v];
-    bool is_kept = n->op == &wf_op_cast && wf_is_narrow(n->dtype); /* what it is made of is gone */
+    bool is_kept = wf_waits_narrow(n); /* what it is made of is gone */
     bool is_exact = s->has_narrow && x->next >= 0 && x->next <= s->forward;
     return s->q->values[v].place == WF_IN_SLAB && !(n->op->traits & WF_EFFECT) && !n->repeats &&
            !is_kept && !is_exact && !x->is_picked && x->made < s->q->peak;
