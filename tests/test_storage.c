@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-TestSuite(storage, .timeout = 60);
+TestSuite(storage, .timeout = 150);
 
 enum { ROWS = 64, IN = 40, WIDTH = 72, OUT = 24 };
 
