@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ops/narrow.h"
 #include "tests/op_trial.h"
 
 enum { GRAPHS = 300, MOST = 40, LARGEST = 1500, STEPS = 3 };
@@ -574,5 +575,79 @@ Test(random_graphs, the_least_memory_gives_the_same_bits, .timeout = 150)
         wf_graph_free(d.g);
     }
     if (graphs == GRAPHS) cr_expect_gt(recomputed, GRAPHS, "%d kernels", recomputed);
+    wf_runtime_free(rt);
+}
+
+/* ---- storage in 16 bits ---- */
+
+static wf_program *compile_for(const draw *d, wf_store *s, wf_runtime *rt, const float *x,
+                               wf_dtype type)
+{
+    wf_program *p;
+    wf_compile_options how = {.weights = type, .states = type};
+    if (wf_compile(&p, d->g, s, rt, &how) != WF_OK) return NULL;
+    wf_bind(p, "x", x, 24 * sizeof *x);
+    wf_set(p, "lr", 0.05f);
+    return p;
+}
+
+/* All that narrow has, as it is in the other store. */
+static void widen_into(wf_store *wide, const wf_store *narrow)
+{
+    for (int i = 0; i < wf_store_count(narrow); i++) {
+        wf_dtype type;
+        wf_shape s;
+        const char *name = wf_store_name(narrow, i);
+        const void *x = wf_store_data(narrow, name, &type, &s);
+        cr_assert_eq(wf_store_put(wide, name, type, s, x), WF_OK, "%s", wf_error());
+    }
+}
+
+/* Are tensors those of the float32 program, rounded with the draws of this step? */
+static bool are_rounded(const wf_store *narrow, const wf_store *wide, uint32_t seed, int step)
+{
+    bool ok = true;
+    for (int i = 0; ok && i < wf_store_count(narrow); i++) {
+        wf_dtype type;
+        wf_shape s;
+        uint16_t rounded[LARGEST * 2];
+        const char *name = wf_store_name(narrow, i);
+        const void *got = wf_store_data(narrow, name, &type, &s);
+        const void *want = wf_store_data(wide, name, NULL, NULL);
+        int64_t n = wf_elements(&s);
+        wf_draws d = wf_draws_of(seed, (uint32_t)wf_hash(name) | 1, step);
+        if (type != WF_F32) wf_narrow(type, n, rounded, want, &d, 0, true);
+        ok = !memcmp(got, type == WF_F32 ? want : rounded, (size_t)n * wf_dtype_bytes(type));
+        cr_expect(ok, "RANDOM_SEED=%u: step %d: %s", seed, step, name);
+    }
+    return ok;
+}
+
+Test(random_graphs, what_is_stored_in_16_bits_is_rounded_after_float32, .timeout = 150)
+{
+    float x[24];
+    wf_runtime *rt = op_runtime(1, "", "");
+    cr_assert(rt, "%s", wf_error());
+    for (int i = 0; i < 24; i++) x[i] = (float)sin(1.3 * i);
+    uint32_t first = number("RANDOM_SEED", 1);
+    uint32_t graphs = number("RANDOM_GRAPHS", getenv("RANDOM_SEED") ? 1 : GRAPHS);
+    for (uint32_t seed = first; seed < first + graphs; seed++) {
+        draw d;
+        declare(&d, seed);
+        wf_store *narrow = wf_store_new(seed), *wide = wf_store_new(seed);
+        wf_program *p = compile_for(&d, narrow, rt, x, seed % 2 ? WF_BF16 : WF_F16);
+        wf_program *q = compile_for(&d, wide, rt, x, WF_F32);
+        cr_expect(p && q, "RANDOM_SEED=%u: %s", seed, wf_error());
+        bool ok = p && q;
+        for (int t = 0; ok && t < STEPS; t++) {
+            widen_into(wide, narrow);
+            ok = wf_run(p) == WF_OK && wf_run(q) == WF_OK;
+            cr_expect(ok, "RANDOM_SEED=%u: %s", seed, wf_error());
+            ok = ok && are_rounded(narrow, wide, seed, t);
+        }
+        wf_program_free(p), wf_program_free(q);
+        wf_store_free(narrow), wf_store_free(wide);
+        wf_graph_free(d.g);
+    }
     wf_runtime_free(rt);
 }
