@@ -501,6 +501,20 @@ static wf_node *update_from_stored(const leaves *l)
     return NULL;
 }
 
+/* Of rows x 256 weights. */
+static wf_node *update_of(const leaves *l, int64_t rows)
+{
+    wf_init none = {0};
+    wf_node *p = wf_param(l->g, "large", WF_SHAPE(rows, 256), (wf_role){.kind = WF_KERNEL}, none);
+    wf_node *a = wf_input(l->g, "a", WF_F32, WF_SHAPE(rows, 2));
+    wf_node *b = wf_input(l->g, "b", WF_F32, WF_SHAPE(2, 256));
+    wf_assign(p, wf_sub(p, wf_matmul(a, b)));
+    return NULL;
+}
+
+ROW(update_in_cache, update_of(l, 256))
+ROW(update_beyond_cache, update_of(l, 1025))
+
 Test(pass_texts, fuse_linear)
 {
     static const wf_pass *const passes[] = {&wf_pass_lower, &wf_pass_fuse_pointwise,
@@ -528,6 +542,11 @@ Test(pass_texts, fuse_linear)
          "y = %3\n"},
         {"an update on its gradient's tiles", update,
          "%3 = linear_store x w p {sub 1 0; 2 -> 1} : f32[4,6]\n"},
+        {"an update that the cache holds stays apart", update_in_cache,
+         "%3 = matmul a b : f32[256,256]\n%4 = pointwise_store large %3 {sub 0 1; 2 -> 0} : "
+         "f32[256,256]\n"},
+        {"a larger one does not", update_beyond_cache,
+         "%3 = linear_store a b large {sub 1 0; 2 -> 1} : f32[1025,256]\n"},
         {"an update whose product reads stored tensors stays", update_from_stored,
          "%3 = matmul q w : f32[4,6]\n%4 = pointwise_store p %3 {sub 0 1; 2 -> 0} : f32[4,6]\n"},
     };
