@@ -6,7 +6,6 @@
 
 #include "ops/narrow.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -168,12 +167,13 @@ static unsigned in_place(const wf_pw *p, const wf_tensor in[], int64_t at,
 static void store(const wf_pw *p, int s, const wf_call *c, const wf_tensor *t, int64_t at,
                   int64_t n, const float *from)
 {
-    uint32_t salt = p->store[s].salt;
-    wf_draws d = wf_draws_of(c->seed, salt, c->step);
-    if (wf_is_narrow(t->dtype))
+    if (wf_is_narrow(t->dtype)) {
+        uint32_t salt = p->store[s].salt;
+        wf_draws d = wf_draws_of(c->seed, salt, c->step);
         wf_narrow(t->dtype, n, (uint16_t *)t->data + at, from, salt ? &d : NULL, at, c->reference);
-    else if (from != (float *)t->data + at)
+    } else if (from != (float *)t->data + at) {
         memcpy((float *)t->data + at, from, (size_t)n * sizeof *from);
+    }
 }
 
 /* Inputs that are one number everywhere fill their room once. */
