@@ -84,7 +84,7 @@ static timing time_case(const op_case *c, wf_runtime *rt, double seconds, const 
     timing t = {.ms = median_ms(p, seconds, NULL)};
     if (sweep) t.cold_ms = median_ms(p, seconds, sweep);
     for (int i = 0; i < p->n_steps; i++) {
-        t.flops += p->steps[i].flops;
+        t.flops += p->steps[i].last.flops;
         t.bytes += p->steps[i].cost.bytes;
     }
     wf_program_free(p);

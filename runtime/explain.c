@@ -213,14 +213,14 @@ typedef struct share {
 
 static share share_of(const wf_program *p, const wf_step *s)
 {
-    double runs = p->timed ? (double)p->timed : 1;
+    const wf_timing *t = &s->fastest;
     return (share){.op = s->node->op->name,
                    .path = wf_path_of(s->node),
                    .kernels = 1,
-                   .flops = p->timed ? s->time.flops_sum / runs : s->cost.flops,
+                   .flops = p->timed ? t->flops : s->cost.flops,
                    .bytes = s->cost.bytes,
-                   .ns = s->time.sum / runs,
-                   .busy = s->time.busy_sum / runs};
+                   .ns = (double)(t->end - t->start),
+                   .busy = (double)t->busy};
 }
 
 static void add_share(share *to, const share *s)
@@ -302,12 +302,13 @@ static void tell_kernels(wf_page *page, const wf_program *p, const wf_explain_op
     if (p->timed && !is_given) l = wf_probe(p->rt->pool);
     wf_page_heading(page, p->timed ? "Where time goes" : "Kernels of a run, most bytes first");
     if (p->timed)
-        wf_page_line(page,
-                     "means of %lld run%s on %d thread%s; the roof is %.1f GFLOP/s and %.1f GB/s, "
-                     "%s; small tensors come from the cache, which is faster",
-                     (long long)p->timed, p->timed == 1 ? "" : "s", wf_pool_threads(p->rt->pool),
-                     wf_pool_threads(p->rt->pool) == 1 ? "" : "s", l.gflops, l.gbs,
-                     is_given ? "as given" : "measured");
+        wf_page_line(
+            page,
+            "the fastest of %lld run%s on %d thread%s; the roof is %.1f GFLOP/s and %.1f GB/s, "
+            "%s; small tensors come from the cache, which is faster",
+            (long long)p->timed, p->timed == 1 ? "" : "s", wf_pool_threads(p->rt->pool),
+            wf_pool_threads(p->rt->pool) == 1 ? "" : "s", l.gflops, l.gbs,
+            is_given ? "as given" : "measured");
     if (page->html && p->timed) wf_draw_run(page, p);
     share *shares = malloc(((size_t)p->n_steps + 1) * sizeof *shares);
     for (int turn = 0; shares && turn < 2; turn++) {

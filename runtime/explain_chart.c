@@ -68,11 +68,11 @@ void wf_draw_run(wf_page *page, const wf_program *p)
 {
     const int height = 60;
     int threads = wf_pool_threads(p->rt->pool);
-    int64_t from = p->steps[0].time.start, to = p->steps[p->n_steps - 1].time.end;
+    int64_t from = p->steps[0].fastest.start, to = p->steps[p->n_steps - 1].fastest.end;
     double ns = (double)WIDTH / (double)wf_max_i64(to - from, 1);
     wf_text_add(&page->t, "<svg viewBox=\"0 0 %d %d\" role=\"img\">\n", WIDTH, height + 20);
     for (int s = 0; s < p->n_steps; s++) {
-        const wf_timing *t = &p->steps[s].time;
+        const wf_timing *t = &p->steps[s].fastest;
         double w = (double)(t->end - t->start) * ns, x = (double)(t->start - from) * ns;
         double part = (double)t->busy / (double)(threads * wf_max_i64(t->end - t->start, 1));
         char title[80];
@@ -88,8 +88,9 @@ void wf_draw_run(wf_page *page, const wf_program *p)
                 "<text x=\"0\" y=\"%d\">0</text><text x=\"%d\" y=\"%d\" "
                 "text-anchor=\"end\">%.3f ms</text>\n</svg>\n",
                 height + 15, WIDTH, height + 15, (double)(to - from) / 1e6);
-    wf_page_line(page, "The last run, a box a kernel; its height is the part of the threads' time "
-                       "that was work. Point at a box for its name.");
+    wf_page_line(page,
+                 "The fastest run, a box a kernel; its height is the part of the threads' time "
+                 "that was work. Point at a box for its name.");
 }
 
 /* "%3 = relu %2 : f32[4,8]  # layer/h" -> the outermost scope, "layer"; of 0 bytes if there is

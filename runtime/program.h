@@ -19,22 +19,21 @@ typedef struct wf_value {
     int input;     /* input: which */
 } wf_value;
 
-/* Times of a step, kept when somebody asked for them. Nanoseconds; sums are of all runs. */
+/* Times of a step in one run, kept when somebody asked for them. Nanoseconds. */
 typedef struct wf_timing {
-    int64_t start, end; /* of the last run */
-    int64_t busy;       /* of all threads together, in the last run */
-    double sum, busy_sum, flops_sum;
+    int64_t start, end;
+    int64_t busy; /* of all threads together */
+    double flops; /* counted always */
 } wf_timing;
 
 typedef struct wf_step {
     const wf_node *node;
     wf_call call;
     wf_cost cost;
-    double flops; /* of the last run */
-    size_t work;  /* offset in the slab, if the op has work */
-    int value;    /* its output */
-    bool alone;   /* too small to wake anybody */
-    wf_timing time;
+    size_t work;             /* offset in the slab, if the op has work */
+    int value;               /* its output */
+    bool alone;              /* too small to wake anybody */
+    wf_timing last, fastest; /* of the last run; of the one that took the least */
 } wf_step;
 
 typedef struct wf_bound {
@@ -85,6 +84,9 @@ bool wf_program_lay_out(wf_program *p);
 wf_status wf_program_settle(wf_program *p);
 /* Run one step; count is the number of finished runs, for random ops. */
 void wf_program_step(const wf_program *p, const wf_step *s, int64_t count);
+
+/* The last run was timed: keep its times if it took the least so far. */
+void wf_program_keep_fastest(wf_program *p);
 
 /* The values that a step reads, in the order of its inputs. */
 static inline const int *wf_step_inputs(const wf_program *p, const wf_step *s)

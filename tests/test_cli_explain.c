@@ -29,7 +29,7 @@ Test(cli_explain, a_run_leaves_a_page_with_its_times)
 {
     outcome o = weft(TRAIN "--text text.txt --steps 3 --explain page.html");
     cr_expect_eq(o.code, WF_DONE, "%s", o.err);
-    cr_expect(strstr(page(), "means of 3 runs on 1 thread;"), "%.3000s", page());
+    cr_expect(strstr(page(), "the fastest of 3 runs on 1 thread;"), "%.3000s", page());
     cr_expect(strstr(page(), "mul -&gt; gau_gated"));
     cr_expect(strstr(page(), "layer_0"));
 }
