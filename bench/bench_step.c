@@ -173,7 +173,7 @@ static void time_steps(result *r, wf_program *p, const wf_work *w, wf_store *sto
 static wf_program *compile(const options *o, const wf_work *w, wf_store *store, wf_runtime *rt)
 {
     wf_program *p;
-    wf_size_value sizes[] = {{"tokens", 0}, {"rows", w->batch}, {NULL, 0}};
+    wf_size_value sizes[] = {{"tokens", 0}, {"rows", 0}, {NULL, 0}};
     static const wf_dtype types[] = {WF_F32, WF_F16, WF_BF16};
     wf_compile_options how = {.explain = o->explain,
                               .products = (wf_products)o->products,
@@ -181,8 +181,8 @@ static wf_program *compile(const options *o, const wf_work *w, wf_store *store, 
                               .states = types[o->states_as],
                               .activations = types[o->activations_as],
                               .memory_limit = (size_t)o->memory};
-    if (w->model->tokens) {
-        sizes[0].value = w->model->tokens(w);
+    if (w->model->sizes) {
+        w->model->sizes(w, &sizes[0].value, &sizes[1].value);
         how.sizes = sizes;
     }
     wf_graph *g = w->model->declare(w);

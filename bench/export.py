@@ -85,7 +85,7 @@ def gpt2(name, data, batch, time, layers, d, heads, vocab, positions):
     return out
 
 
-def tnews(name, data, batch, layers, d, e, k, vocab, classes, longest):
+def tnews(name, data, tokens, layers, d, e, k, vocab, classes, longest):
     """One token a character: 0 is padding, 1 the first of each sequence, 2 stands for rare ones."""
     with lzma.open(os.path.join(data, "clue/tnews_public/train.json.xz"), "rt") as f:
         rows = [json.loads(line) for line in f]
@@ -119,16 +119,26 @@ def optim(name, data, layers, d, e, vocab):
     return out | {f"want/{k}": p.detach().numpy() for k, p in rest["params"].items()}
 
 
-def padded_batches(start, batch, multiple):
-    """ids, mask and labels of each batch, padded to its longest text, and on to a multiple."""
+def padded_batches(start, tokens, multiple=1, fixed_rows=False):
+    """ids, mask and labels of each batch: as many texts, in their order, as have so many tokens.
+
+    Padded to the longest text, and on to a multiple; fixed_rows: also to the rows of the fullest
+    batch, with label -1.
+    """
     ids, starts, labels = start["ids"], start["starts"], start["labels"]
-    for row in range(0, len(labels) - batch + 1, batch):
-        sizes = np.diff(starts[row:row + batch + 1])
+    first = [0]
+    while first[-1] < len(labels):
+        first.append(int(np.searchsorted(starts, starts[first[-1]] + tokens, "right")) - 1)
+    rows = max(np.diff(first)) if fixed_rows else 0
+    for lo, hi in zip(first, first[1:]):
+        sizes = np.diff(starts[lo:hi + 1])
+        y = np.pad(labels[lo:hi], (0, max(rows - len(sizes), 0)), constant_values=-1)
         longest = -(-int(sizes.max()) // multiple) * multiple
-        mask = (np.arange(longest) < sizes[:, None]).astype(np.float32)
+        mask = np.zeros((len(y), longest), np.float32)
+        mask[:hi - lo] = np.arange(longest) < sizes[:, None]
         x = np.zeros(mask.shape, np.int32)
-        x[mask > 0] = ids[starts[row]:starts[row + batch]]
-        yield x, mask, labels[row:row + batch]
+        x[mask > 0] = ids[starts[lo]:starts[hi]]
+        yield x, mask, y
 
 
 def main():

@@ -11,9 +11,9 @@ from export import padded_batches
 BUCKET = 16  # lengths of tnews are padded to multiples of it, or each would be compiled anew
 
 
-def cross_entropy(logits, labels):
+def cross_entropy(logits, labels, where=None):
     picked = jnp.take_along_axis(logits, labels[:, None], 1)[:, 0]
-    return (jax.nn.logsumexp(logits, -1) - picked).mean()
+    return (jax.nn.logsumexp(logits, -1) - picked).mean(where=where)
 
 
 def stepper(loss, update, params, batch_of):
@@ -83,9 +83,10 @@ def gpt2(start, name, mode, batch, time, layers, d, heads, vocab, positions):
     return stepper(loss, adamw, params, lambda i: (ids, labels)), batch * time, {}
 
 
-def tnews(start, name, mode, batch, layers, d, e, k, vocab, classes, longest):
+def tnews(start, name, mode, tokens, layers, d, e, k, vocab, classes, longest):
     params, _ = split(start, "ids", "starts", "labels")
-    batches = [tuple(jnp.asarray(t) for t in b) for b in padded_batches(start, batch, BUCKET)]
+    batches = [tuple(jnp.asarray(t) for t in b)
+               for b in padded_batches(start, tokens, BUCKET, fixed_rows=True)]
 
     def loss(p, ids, mask, y):
         n = ids.shape[1]
@@ -93,7 +94,7 @@ def tnews(start, name, mode, batch, layers, d, e, k, vocab, classes, longest):
         sin, cos = jnp.repeat(jnp.sin(angle), 2, -1), jnp.repeat(jnp.cos(angle), 2, -1)
         turn = lambda q: q * cos + jnp.stack([-q[..., 1::2], q[..., ::2]], -1).reshape(q.shape) * sin
         x = w.rms(p["embeddings/word_embeddings"][ids] + p["embeddings/token_type_embeddings"][0])
-        c = jnp.log(mask.sum(-1))[:, None, None] / math.log(512.)
+        c = jnp.log(jnp.maximum(mask.sum(-1), 1))[:, None, None] / math.log(512.)
         for i in range(layers):
             at = f"layer_{i}/gau/"
             h = jax.nn.silu(x @ p[at + "i_dense/kernel"])
@@ -102,6 +103,6 @@ def tnews(start, name, mode, batch, layers, d, e, k, vocab, classes, longest):
             a = q @ key.swapaxes(-1, -2) / k ** .5 * c
             a = jax.nn.softmax(jnp.where(mask[:, None, :] == 0, -1e9, a), -1)
             x = w.rms(x + (u * (a @ v)) @ p[at + "o_dense/kernel"])
-        return cross_entropy(x[:, 0] @ p["head/w"] + p["head/b"], y)
+        return cross_entropy(x[:, 0] @ p["head/w"] + p["head/b"], y, y >= 0)
     step = stepper(loss, lion, params, lambda i: batches[i % len(batches)])
     return step, len(start["ids"]) / len(batches), {"batches": len(batches)}

@@ -103,7 +103,7 @@ class Classifier(nn.Module):
         return self.head(self.body(ids, torch.zeros_like(ids), mask)[:, 0])
 
 
-def tnews(start, name, mode, batch, layers, d, e, k, vocab, classes, longest):
+def tnews(start, name, mode, tokens, layers, d, e, k, vocab, classes, longest):
     s = tensors(start)
     m = Classifier(vocab, d, e, k, layers, classes)
     with torch.no_grad():
@@ -115,14 +115,14 @@ def tnews(start, name, mode, batch, layers, d, e, k, vocab, classes, longest):
     put(m.head, s, "head")
     fn = compiled(m, mode, dynamic=True)
     batches = [(torch.from_numpy(ids).long(), torch.from_numpy(mask), torch.from_numpy(y).long())
-               for ids, mask, y in padded_batches(start, batch, 1)]
+               for ids, mask, y in padded_batches(start, tokens)]
 
     def loss_of(i):
         ids, mask, y = batches[i % len(batches)]
         return F.cross_entropy(fn(ids, mask), y)
     trained = [p for n, p in m.named_parameters() if n != "body.bias"]
-    tokens = len(start["ids"]) / len(batches)
-    return stepper(loss_of, w.Lion(trained)), tokens, {"batches": len(batches)}
+    items = len(start["ids"]) / len(batches)
+    return stepper(loss_of, w.Lion(trained)), items, {"batches": len(batches)}
 
 
 def optim(start, name, mode, **sizes):

@@ -19,7 +19,7 @@ static const wf_work works[] = {
     {"mlp_64", &wf_work_mlp, &wf_lion, 32, 64, 0, 0, 32, 0, 10},
     {"mlp_784", &wf_work_mlp, &wf_lion, 64, 784, 0, 0, 256, 0, 10},
     {"gpt2_64", &wf_work_gpt2, &wf_adamw, 4, 64, 12, 768, 3072, 64, 50257},
-    {"tnews", &wf_work_tnews, &wf_lion, 64, 128, 6, 256, 512, 64, 8000},
+    {"tnews", &wf_work_tnews, &wf_lion, 1480, 128, 6, 256, 512, 64, 8000},
     {"optim_lion", &wf_work_optim, &wf_lion, 1, 1, 14, 512, 2048, 0, 12000},
     {"optim_tiger", &wf_work_optim, &wf_tiger, 1, 1, 14, 512, 2048, 0, 12000},
     {"optim_adamw", &wf_work_optim, &wf_adamw, 1, 1, 14, 512, 2048, 0, 12000},

@@ -15,8 +15,8 @@ typedef struct wf_work wf_work;
 typedef struct wf_work_model {
     void (*load)(const wf_work *w, wf_store *given); /* optional, before everything else */
     wf_graph *(*declare)(const wf_work *w);
-    /* The size "tokens" of the program, beside "rows" = batch; NULL: it has no symbolic sizes. */
-    int64_t (*tokens)(const wf_work *w);
+    /* The sizes "tokens" and "rows" of the program; NULL: it has no symbolic sizes. */
+    void (*sizes)(const wf_work *w, int64_t *tokens, int64_t *rows);
     void (*bind)(wf_program *p, const wf_work *w, wf_store *given);
     /* Optional: refill what is bound, for step i = 0, 1, ... of a pass over the data. */
     void (*next)(const wf_work *w, int64_t i);
@@ -33,7 +33,7 @@ struct wf_work {
     const char *name;
     const wf_work_model *model;
     const wf_optimizer *optimizer;
-    int64_t batch, time;           /* MLP: batch, inputs; tnews: sequences, longest */
+    int64_t batch, time;           /* MLP: batch, inputs; tnews: tokens, longest */
     int64_t layers, width, expand; /* GPT-2: expand = feed-forward; MLP: expand = hidden */
     int64_t key, vocab;            /* GPT-2: key = of a head; MLP: vocab = classes */
 };

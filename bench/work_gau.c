@@ -11,6 +11,12 @@ static int64_t tokens(const wf_work *w)
     return w->batch * w->time;
 }
 
+static void sizes(const wf_work *w, int64_t *n_tokens, int64_t *rows)
+{
+    *n_tokens = tokens(w);
+    *rows = w->batch;
+}
+
 static int64_t picks(const wf_work *w)
 {
     return tokens(w) * 15 / 100;
@@ -68,4 +74,4 @@ static double flops(const wf_work *w)
 }
 
 const wf_work_model wf_work_gau = {
-    .declare = declare, .tokens = tokens, .bind = bind, .items = items, .flops = flops};
+    .declare = declare, .sizes = sizes, .bind = bind, .items = items, .flops = flops};
