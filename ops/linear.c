@@ -64,7 +64,7 @@ static int linear_print(const void *attr, char *text, size_t size)
     const wf_linear_attr *a = attr;
     size_t n = (size_t)wf_matmul_print(&a->product, text, size);
     if (n) n += (size_t)snprintf(text + n, n < size ? size - n : 0, "; ");
-    int more = n < size ? wf_op_pointwise.print(&a->program, text + n, size - n) : 0;
+    int more = n < size ? wf_pw_print(&a->program, text + n, size - n) : 0;
     return (int)n + more;
 }
 

@@ -6,7 +6,6 @@
 
 #include "ops/narrow.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum { PART = 4 * WF_PW_TILE, LONG_ROW = 128 }; /* elements of a unit; see takes_rows */
@@ -253,32 +252,39 @@ typedef struct block_run {
     const wf_tensor *in;
     const wf_pw_block *b;
     geometry g;
+    const float *at[WF_PW_IN]; /* the block's first element of what a program reads in place, ... */
+    int64_t ld[WF_PW_IN];      /* ... rows so far apart; NULL: see load */
     bool is_filled[WF_PW_IN];
     float *room, *temp;
 } block_run;
 
+static void find_place(block_run *k, int i)
+{
+    const wf_tensor *t = &k->in[i];
+    const geometry *g = &k->g;
+    bool is_plain = t->dtype == WF_F32 && (g->inner[i] == 1 || is_number(g, i));
+    for (int a = 0; a < g->rank; a++) is_plain = is_plain && (g->rank == 1 || g->step[i][a] == 0);
+    k->ld[i] = g->rank == 1 ? g->step[i][0] : 0;
+    int64_t at = k->b->row * k->ld[i] + k->b->col * g->inner[i];
+    k->at[i] = is_plain ? (const float *)t->data + at : NULL;
+}
+
 /* Rows first..first+rows-1 of the block, side by side: in place where they lie so already. */
 static const float *gather(const block_run *k, int i, int64_t first, int64_t rows, float *room)
 {
-    const wf_pw_block *b = k->b;
-    const wf_tensor own = {.data = b->out}, *t = k->in[i].data ? &k->in[i] : &own;
-    int64_t n = b->cols, ld = b->ld, step = 1, from = first * ld;
-    bool reference = k->g.call->reference;
-    if (t != &own) {
-        int outer = k->g.rank - 1;
-        from = offset(&k->g, i, b->row + first) + b->col * k->g.inner[i];
-        step = k->g.inner[i];
-        ld = outer == 0 ? k->g.step[i][0] : -1; /* more axes: each row is looked up */
-    }
+    const float *lies = k->at[i] ? k->at[i] + first * k->ld[i] : NULL;
+    int64_t n = k->b->cols;
     if (is_number(&k->g, i)) n = rows = 1;
-    if (step == 1 && ld == n) n *= rows, rows = 1;
-    if (rows == 1) return load(t, from, step, n, room, reference);
-    for (int64_t r = 0; r < rows; r++, from += ld) {
-        if (ld < 0) from = offset(&k->g, i, b->row + first + r) + b->col * step;
-        const float *x = load(t, from, step, n, room + r * n, reference);
-        if (x != room + r * n) memcpy(room + r * n, x, (size_t)n * sizeof *room);
+    if (lies && (rows == 1 || k->ld[i] == n)) return lies;
+    for (int64_t r = 0; r < rows; r++, room += n) {
+        int64_t from = lies ? 0 : offset(&k->g, i, k->b->row + first + r);
+        const float *x = lies ? lies + r * k->ld[i]
+                              : load(&k->in[i], from + k->b->col * k->g.inner[i], k->g.inner[i], n,
+                                     room, k->g.call->reference);
+        if (rows == 1) return x;
+        if (x != room) memcpy(room, x, (size_t)n * sizeof *room);
     }
-    return room;
+    return room - rows * n;
 }
 
 static void run_rows(const block_run *k, int64_t first, int64_t rows)
@@ -330,10 +336,14 @@ void wf_pw_run_block(const wf_pw *p, const wf_tensor in[], const wf_call *c, con
     k.g.cols = wf_last(shape);
     k.g.rank = 0;
     for (int a = 0; a + 1 < shape->rank; a++) k.g.dim[k.g.rank++] = shape->dim[a];
-    for (int i = 0; i < p->n_in; i++)
+    for (int i = 0; i < p->n_in; i++) {
         for (int a = 0; a < shape->rank && in[i].data; a++)
             *(a < k.g.rank ? &k.g.step[i][a] : &k.g.inner[i]) =
                 stride_along(&in[i], shape->rank, a);
+        k.at[i] = b->out;
+        k.ld[i] = b->ld;
+        if (in[i].data) find_place(&k, i);
+    }
     int64_t rows = takes_rows(&k) ? wf_max_i64(1, WF_PW_TILE / b->cols) : 1;
     int64_t all = wf_min_i64(rows, b->rows) * b->cols;
     fill_scalars(&k.g, p->n_in, in, all, scratch, k.is_filled);
@@ -367,17 +377,7 @@ static size_t pointwise_scratch(const wf_node *y)
 
 static int pointwise_print(const void *attr, char *text, size_t size)
 {
-    const wf_pw *p = attr;
-    size_t n = 0;
-    for (int i = 0; i < p->n_instr && n < size; i++) {
-        n += (size_t)snprintf(text + n, size - n, "%s%s", i ? "; " : "", p->instr[i].op->name);
-        for (int j = 0; j < p->instr[i].n_in && n < size; j++)
-            n += (size_t)snprintf(text + n, size - n, " %d", p->instr[i].in[j]);
-    }
-    for (int s = 0; s < p->n_stores && n < size; s++)
-        n += (size_t)snprintf(text + n, size - n, "; %d -> %d", p->store[s].value,
-                              p->store[s].input);
-    return (int)n;
+    return wf_pw_print(attr, text, size);
 }
 
 #define POINTWISE                                                                                  \

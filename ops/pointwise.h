@@ -62,6 +62,9 @@ static inline const wf_jit *wf_pw_code(const wf_pw *p, bool reference)
     return reference || wf_vec_get()->width < 8 ? NULL : p->code; /* base has its own bits */
 }
 
+/* The program as text, as snprintf does. */
+int wf_pw_print(const wf_pw *p, char *text, size_t size);
+
 /* A program of one instruction: what an elementwise node is when nothing is fused into it; in[]
  * receives its inputs, each once. */
 wf_pw wf_pw_single(const wf_node *n, wf_node *in[4]);

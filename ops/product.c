@@ -26,6 +26,7 @@ enum {
     UNITS = 40,       /* wanted, so that threads end together, */
     FEW = 12,         /* and rather narrow panels than fewer than this, */
     UNIT = 1 << 17,   /* but of no less work than that: FLOPs */
+    SHARED = 1 << 22, /* floats of an operand at most that is copied as a whole: it is memory */
     TURN_FROM = 96,   /* columns for which a block of op(a) stored the other way is transposed */
 };
 
@@ -66,8 +67,8 @@ static product product_of(const wf_shape *a, const wf_shape *y, const wf_matmul_
     int64_t chunks = wf_min_i64(most, wf_ceil_div(UNITS, p.panels * p.items));
     p.rows = wf_ceil_div(wf_ceil_div(p.m, chunks), ROWS) * ROWS;
     p.chunks = wf_ceil_div(p.m, p.rows);
-    p.turned = p.bf16 || (attr->ta && p.panels > 1);
-    p.shared = p.bf16 || (p.chunks > 1 && (attr->tb || packs_plain()));
+    p.turned = p.bf16 || (attr->ta && p.panels > 1 && p.k * p.m <= SHARED);
+    p.shared = p.bf16 || (p.chunks > 1 && p.k * p.n <= SHARED && (attr->tb || packs_plain()));
     return p;
 }
 
@@ -332,7 +333,7 @@ size_t wf_matmul_work(const wf_node *y, const wf_matmul_attr *a)
     product p = product_of(&y->in[0]->shape, &y->shape, a);
     int64_t n = p.turned ? wf_own_items(&y->in[0]->shape) * p.m : 0;
     /* whatever packs_plain() says: a later runtime may choose another level */
-    if (p.chunks > 1 || p.bf16) n += wf_own_items(&y->in[1]->shape) * p.n;
+    if ((p.chunks > 1 && p.k * p.n <= SHARED) || p.bf16) n += wf_own_items(&y->in[1]->shape) * p.n;
     return (size_t)(n * p.depth) * (p.bf16 ? sizeof(uint16_t) : sizeof(float));
 }
 

@@ -1,6 +1,8 @@
 /* What compiling asks of elementwise programs: see pointwise.h. */
 #include "ops/matmul.h"
 
+#include <stdio.h>
+
 /* Is the old value of the tensor that store s writes wanted after this instruction? */
 static bool is_wanted(const wf_pw *p, int s, int instr)
 {
@@ -96,4 +98,18 @@ double wf_store_bytes(const wf_node *n)
     for (int s = 0; s < wf_stores_of(n)->n_stores; s++)
         bytes += (double)wf_dtype_bytes(n->in[wf_store_input(n, s)]->dtype);
     return bytes * (double)wf_elements(&n->shape);
+}
+
+int wf_pw_print(const wf_pw *p, char *text, size_t size)
+{
+    size_t n = 0;
+    for (int i = 0; i < p->n_instr && n < size; i++) {
+        n += (size_t)snprintf(text + n, size - n, "%s%s", i ? "; " : "", p->instr[i].op->name);
+        for (int j = 0; j < p->instr[i].n_in && n < size; j++)
+            n += (size_t)snprintf(text + n, size - n, " %d", p->instr[i].in[j]);
+    }
+    for (int s = 0; s < p->n_stores && n < size; s++)
+        n += (size_t)snprintf(text + n, size - n, "; %d -> %d", p->store[s].value,
+                              p->store[s].input);
+    return (int)n;
 }
