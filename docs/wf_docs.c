@@ -42,7 +42,10 @@ static void print_traits(unsigned traits)
     static const struct {
         unsigned trait;
         const char *name;
-    } names[] = {{WF_INPLACE, "in place"}, {WF_STRIDED, "any strides"}, {WF_RANDOM, "random"}};
+    } names[] = {{WF_INPLACE, "in place"},
+                 {WF_STRIDED, "any strides"},
+                 {WF_RANDOM, "random"},
+                 {WF_ROWWISE, "row by row"}};
     const char *comma = "";
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (!(traits & names[i].trait)) continue;

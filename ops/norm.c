@@ -148,7 +148,7 @@ static void grad_rows(const wf_call *c, int64_t lo, int64_t hi, bool centre)
         .name = #NAME,                                                                             \
         .doc = DOC,                                                                                \
         .arity = 1,                                                                                \
-        .traits = WF_INPLACE,                                                                      \
+        .traits = WF_INPLACE | WF_ROWWISE,                                                         \
         .attr_size = sizeof(wf_norm_attr),                                                         \
         .infer = norm_infer,                                                                       \
         .grad = NAME##_grad,                                                                       \

@@ -344,6 +344,17 @@ size_t wf_matmul_scratch(const wf_node *y, const wf_matmul_attr *a, const wf_pw 
     return (size_t)lay_out(&r, &p, program, NULL) * sizeof(float);
 }
 
+/* Few rows of columns that fill one vector of AVX-512 are summed up in several parts by libxsmm;
+ * otherwise each element is one sum in the order of k. */
+bool wf_matmul_is_by_row(const wf_node *y)
+{
+    enum { VECTOR = 16 };
+    const wf_matmul_attr *a = y->attr;
+    int64_t last = y->shape.dim[y->shape.rank - 1] % STRIP;
+    bool are_matrices = y->in[0]->shape.rank == 2 && y->in[1]->shape.rank == 2;
+    return are_matrices && !a->ta && (last == 0 || last > VECTOR);
+}
+
 /* Of the product; units() has the last word on units. */
 wf_cost wf_matmul_cost(const wf_node *y)
 {

@@ -27,8 +27,8 @@ bool wf_pass_apply(wf_graph *g, const wf_pass *p);
 extern const wf_pass *const *const wf_pipeline[];
 
 extern const wf_pass wf_pass_inference, wf_pass_simplify, wf_pass_cse, wf_pass_fuse_gau,
-    wf_pass_round_products, wf_pass_lower, wf_pass_widen_inside, wf_pass_fuse_pointwise,
-    wf_pass_fuse_linear, wf_pass_layout;
+    wf_pass_pull_gather, wf_pass_round_products, wf_pass_lower, wf_pass_widen_inside,
+    wf_pass_fuse_pointwise, wf_pass_fuse_linear, wf_pass_layout;
 
 /* May this input of n have 16 bits and be as fast? */
 bool wf_widens(const wf_node *n, int input);

@@ -15,12 +15,10 @@ static const wf_pass *const inference[] = {&wf_pass_inference, NULL};
 /* Before that, it may put the averages of parameters in their place. */
 static const wf_pass *const averages[] = {&wf_pass_averages, NULL};
 
-/* Forms that know their own gradient are fused first, ... */
+/* Forms that know their own gradient are fused first; then rows that nobody asks for are left out,
+ * in the gradient too, but not inside of such a form, which would no more be found; ... */
 static const wf_pass *const before_gradient[] = {
-    &wf_pass_simplify,
-    &wf_pass_cse,
-    &wf_pass_fuse_gau,
-    NULL,
+    &wf_pass_simplify, &wf_pass_cse, &wf_pass_fuse_gau, &wf_pass_pull_gather, NULL,
 };
 
 /* ... then requests become graph, ... */

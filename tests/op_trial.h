@@ -5,7 +5,7 @@
 #include "tests/op_cases.h"
 
 /* All passes that a graph does not need to run. */
-#define OP_NO_PASSES "-simplify,-cse,-fuse_gau,-fuse_pointwise,-fuse_linear,-recompute"
+#define OP_NO_PASSES "-simplify,-cse,-fuse_gau,-pull_gather,-fuse_pointwise,-fuse_linear,-recompute"
 
 enum {
     OP_DIFFERENTIATE = 1, /* outputs "d0", ... too: gradients of sum(y w) by x0, ... */

@@ -71,6 +71,7 @@ static const char two_layers_text[] =
     "  simplify                8        8        5.39       0.57\n"
     "  cse                     8        8        5.39       0.57\n"
     "  fuse_gau                8        8        5.39       0.57\n"
+    "  pull_gather             8        8        5.39       0.57\n"
     "  update                  8        8        5.39       0.57\n"
     "  backward                8        8        5.39       0.57\n"
     "  store_narrow            8        8        5.39       0.57\n"
@@ -273,6 +274,39 @@ static wf_graph *update_of_a_view(void)
     return g;
 }
 
+/* Rows of a norm, some of 16. */
+static wf_graph *gathered(int64_t n, bool is_read_twice, bool is_dropped)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *x = wf_input(g, "x", WF_F32, WF_SHAPE(16, 8));
+    wf_node *ids = wf_input(g, "ids", WF_I32, WF_SHAPE(n));
+    wf_push(g, "here");
+    wf_node *y = wf_rms_norm(is_dropped ? wf_dropout(x, 0.5f) : x, 1e-6f);
+    wf_output(wf_gather(y, ids), "y");
+    if (is_read_twice) wf_output(y, "all");
+    return g;
+}
+
+static wf_graph *gathered_few(void)
+{
+    return gathered(8, false, false);
+}
+
+static wf_graph *gathered_many(void)
+{
+    return gathered(9, false, false);
+}
+
+static wf_graph *gathered_and_read(void)
+{
+    return gathered(2, true, false);
+}
+
+static wf_graph *gathered_of_dropped(void)
+{
+    return gathered(2, false, true);
+}
+
 /* A gated attention unit on a slab of 64 columns, and one thing otherwise. */
 enum gau_fault {
     WHOLE,
@@ -343,6 +377,9 @@ static const missed all_missed[] = {
     {"fuse_pointwise", "another update reads the old value and is read by",
      updates_that_need_each_other, 0},
     {"fuse_pointwise", "the update reads the old value not only element by", update_of_a_view, 0},
+    {"pull_gather", "more than half of the rows are gathered", gathered_many, 0},
+    {"pull_gather", "its rows have another reader", gathered_and_read, 0},
+    {"pull_gather", "random numbers belong to places among all rows", gathered_of_dropped, 0},
     {"fuse_gau", "u, v, z are not the whole slab", NULL, WIDER_SLAB},
     {"fuse_gau", "A V has another reader", NULL, READ_TWICE},
     {"fuse_gau", "u and v differ in width", NULL, NARROW_V},
@@ -389,6 +426,10 @@ Test(explain, a_pattern_that_fired_is_told_with_what_it_saved)
     char *text = explain(gau(WHOLE));
     cr_expect(has_line(text, fired, "fuse_gau", "mul -> gau_gated", "here"), "%s", text);
     cr_expect_not(has_line(text, nearly, "fuse_gau", "", ""), "%s", text);
+    free(text);
+    text = explain(gathered_few());
+    cr_expect(has_line(text, fired, "pull_gather", "gather -> where", "here"), "%s", text);
+    cr_expect_not(has_line(text, nearly, "pull_gather", "", ""), "%s", text);
     free(text);
 }
 

@@ -283,7 +283,12 @@ static wf_node *by_integers(draw *d, wf_node *x)
     if (s.rank < 2 || s.dim[0] == 1) return unary(d, x);
     rows.rank--;
     int64_t n = s.dim[s.rank - 2];
-    switch (next(d, 6)) {
+    switch (next(d, 7)) {
+    case 6: { /* few of the rows of what nobody else may read */
+        wf_node *y = next(d, 2) ? binary(d, x) : along_rows(d, x);
+        wf_shape few = {.rank = 1, .dim = {1 + next(d, 2)}};
+        return wf_gather(y, wf_constants_i32(d->g, few, ids + next(d, 3)));
+    }
     case 3:
         return wf_mul(x, wf_cast(wf_reshape(wf_iota(d->g, n), WF_SHAPE(n, 1)), WF_F32));
     case 4: {

@@ -59,6 +59,8 @@ enum {
     WF_REQUEST = 128,   /* replaced by graph while compiling (gradient, minimize); never runs */
     WF_FLAT = 256,      /* no gradient flows through it and none is missed: piecewise constant */
     WF_NARROW = 512,    /* inputs may be 16-bit numbers; other ops are never given any */
+    WF_ROWWISE = 1024,  /* a row of the last axis depends on this row of each input, which have the
+                           output's shape: rows that nobody asks for may be left out */
 };
 
 struct wf_op {
