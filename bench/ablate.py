@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PASSES = ["simplify", "cse", "fuse_gau", "fuse_pointwise", "fuse_linear", "recompute"]
+PASSES = ["simplify", "cse", "fuse_gau", "pull_gather", "fuse_pointwise", "fuse_linear", "recompute"]
 WORKS = ["gau_base_4", "gau_small_256", "gau_tiny_32", "mlp_784", "mlp_64"]
 STEPS = {"mlp_64": 20000, "mlp_784": 1000, "gau_tiny_32": 500}
 
