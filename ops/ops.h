@@ -128,6 +128,9 @@ float wf_random_normal(uint64_t key, uint64_t stream, int64_t i);
  * angle: room for n. */
 void wf_normal_row(int64_t n, float *y, float *angle, uint64_t key, uint64_t stream, int64_t first);
 
+/* Dropout of x, some rows of what y drops, with the draws of these rows: int32 [rows of x]. */
+wf_node *wf_dropout_rows(const wf_node *y, wf_node *x, wf_node *rows);
+
 int64_t wf_product(const wf_shape *s, int lo, int hi);      /* of the sizes of axes lo..hi-1 */
 int64_t wf_rows(const wf_shape *s);                         /* product of all axes but the last */
 wf_cost wf_cost_rows(const wf_node *y, double per_element); /* elementwise, a unit is a row */

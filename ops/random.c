@@ -51,7 +51,7 @@ float wf_random_normal(uint64_t key, uint64_t stream, int64_t i)
     return (float)(sqrt(-2 * log1p(-u)) * cos(6.283185307179586 * v));
 }
 
-/* ---- dropout ---- */
+/* ---- dropout: x [, rows]: the numbers of the rows in the tensor whose draws they get ---- */
 
 static bool dropout_infer(wf_node *y)
 {
@@ -59,29 +59,55 @@ static bool dropout_infer(wf_node *y)
     if (!(a->rate >= 0 && a->rate < 1))
         return wf_fail(y, "the rate must lie in [0, 1), got %g", (double)a->rate);
     if (y->in[0]->dtype != WF_F32) return wf_fail(y, "the input must be float32");
-    return wf_infer_same(y);
+    if (y->n_in < 1 || y->n_in > 2) return wf_fail(y, "takes 1 or 2 inputs, got %d", y->n_in);
+    const wf_shape *rows = y->n_in > 1 ? &y->in[1]->shape : NULL, *x = &y->in[0]->shape;
+    if (rows &&
+        (y->in[1]->dtype != WF_I32 || rows->rank != 1 || x->rank < 1 || rows->dim[0] != x->dim[0]))
+        return wf_fail(y, "input 1 must be int32 [rows], one for each row");
+    y->dtype = WF_F32;
+    y->shape = *x;
+    return true;
+}
+
+/* Elements at..at+n-1, which have the numbers from first on. */
+static void drop(const wf_call *c, int64_t at, int64_t n, int64_t first)
+{
+    const wf_random_attr *a = c->attr;
+    uint64_t stream = stream_of(c, a->salt ? a->salt : c->salt);
+    const float *x = (const float *)c->in[0].data + at;
+    float *y = (float *)c->out->data + at, kept = 1 / (1 - a->rate);
+    for (int64_t i = 0; c->reference && i < n; i++)
+        y[i] = wf_random_number(c->seed, stream, first + i) >= a->rate ? x[i] * kept : 0;
+    if (!c->reference) wf_vec_get()->dropout(n, y, x, a->rate, c->seed, stream, (uint64_t)first);
 }
 
 static void dropout_run(const wf_call *c, int64_t lo, int64_t hi)
 {
-    const wf_random_attr *a = c->attr;
-    uint64_t stream = stream_of(c, a->salt ? a->salt : c->salt);
-    int64_t total = wf_elements(&c->out->shape);
-    for (int64_t b = lo; b < hi; b++) {
-        int64_t at = b * BLOCK, n = wf_min_i64(BLOCK, total - at);
-        const float *x = (const float *)c->in[0].data + at;
-        float *y = (float *)c->out->data + at, kept = 1 / (1 - a->rate);
-        for (int64_t i = 0; c->reference && i < n; i++)
-            y[i] = wf_random_number(c->seed, stream, at + i) >= a->rate ? x[i] * kept : 0;
-        if (!c->reference) wf_vec_get()->dropout(n, y, x, a->rate, c->seed, stream, (uint64_t)at);
+    int64_t end = wf_min_i64(hi * BLOCK, wf_elements(&c->out->shape));
+    const int32_t *rows = c->n_in > 1 ? c->in[1].data : NULL;
+    int64_t size = rows ? wf_elements(&c->out->shape) / c->out->shape.dim[0] : BLOCK;
+    for (int64_t at = lo * BLOCK, n; at < end; at += n) {
+        n = wf_min_i64(size - at % size, end - at);
+        drop(c, at, n, rows ? rows[at / size] * size + at % size : at);
     }
+}
+
+/* The same draws for another input: the gradient, or some of the rows. */
+static wf_node *drop_again(const wf_node *y, int n_in, wf_node *const in[])
+{
+    wf_random_attr a = *(const wf_random_attr *)y->attr;
+    if (!a.salt) a.salt = wf_node_salt(y);
+    return wf_apply(&wf_op_dropout, &a, n_in, in);
 }
 
 static void dropout_grad(wf_node *y, wf_node *dy, wf_node *dx[])
 {
-    wf_random_attr a = *(const wf_random_attr *)y->attr;
-    if (!a.salt) a.salt = wf_node_salt(y);
-    dx[0] = wf_apply1(&wf_op_dropout, &a, dy);
+    dx[0] = drop_again(y, y->n_in, (wf_node *[]){dy, y->n_in > 1 ? y->in[1] : NULL});
+}
+
+wf_node *wf_dropout_rows(const wf_node *y, wf_node *x, wf_node *rows)
+{
+    return drop_again(y, 2, (wf_node *[]){x, rows});
 }
 
 static int dropout_print(const void *attr, char *text, size_t size)
@@ -96,8 +122,8 @@ wf_node *wf_dropout(wf_node *x, float rate)
 
 const wf_op wf_op_dropout = {
     .name = "dropout",
-    .doc = "x / (1 - rate) with probability 1 - rate, else 0",
-    .arity = 1,
+    .doc = "x / (1 - rate) with probability 1 - rate, else 0; draws of rows at input 1",
+    .arity = -1,
     .traits = WF_RANDOM | WF_INPLACE,
     .attr_size = sizeof(wf_random_attr),
     .infer = dropout_infer,

@@ -86,6 +86,7 @@ static bool is_row_by_row(const wf_node *x, int64_t rows)
     if (x->op == &wf_op_matmul) return wf_matmul_is_by_row(x);
     if (x->op == &wf_op_reshape) return row_axes(&x->in[0]->shape, rows) > 0;
     if (x->op == &wf_op_slice) return ((const wf_slice_attr *)x->attr)->axis >= axes;
+    if (x->op == &wf_op_dropout) return x->n_in == 1;
     return has_fitting_inputs(x, axes);
 }
 
@@ -102,7 +103,6 @@ static void read(pull *p, wf_node *x)
 {
     value *v = find(p, x);
     if (++v->reads < x->n_users) return;
-    if (x->op->traits & WF_RANDOM) wf_note(x, "random numbers belong to places among all rows");
     if (p->n + x->n_in > MOST_VALUES || !is_row_by_row(x, p->rows)) return;
     v->is_picked = true;
     p->kernels += !(x->op->traits & WF_VIEW);
@@ -137,6 +137,7 @@ static wf_node *apply(pull *p, const wf_node *x)
     for (int i = 0; i < x->n_in; i++) in[i] = has_rows(x, axes, i) ? pick(p, x->in[i]) : x->in[i];
     x->graph->scope = x->scope;
     if (x->op == &wf_op_reshape) return shaped(in[0], &s);
+    if (x->op == &wf_op_dropout) return wf_dropout_rows(x, in[0], p->near);
     if (x->op != &wf_op_slice) return wf_apply(x->op, x->attr, x->n_in, in);
     const wf_slice_attr *a = x->attr;
     return wf_slice(in[0], a->axis - axes + 1, a->start, x->shape.dim[a->axis]);

@@ -444,6 +444,8 @@ const op_case op_cases[] = {
     /* random.c */
     {&wf_op_dropout, "0.3", {{OP_ANY, {3, 7}}}, RATE(0.3f), .flags = OP_SECOND},
     {&wf_op_dropout, "0.9 of a slice", {{OP_ANY, {3, 7}, OP_SLICED}}, RATE(0.9f), .flags = OP_SECOND},
+    {&wf_op_dropout, "draws of rows", {{OP_ANY, {4, 7}}, {OP_IDS, {4}, .limit = 9}}, RATE(0.3f), .flags = OP_SECOND},
+    {&wf_op_dropout, "draws of long rows", {{OP_ANY, {3, 2, 3000}}, {OP_IDS, {3}, .limit = 9}}, RATE(0.3f), .flags = OP_DATA},
     {&wf_op_dropout, "large", {{OP_ANY, {512, 1024}}}, RATE(0.1f), .flags = OP_LARGE},
     {&wf_op_uniform, "small", .attr = &small_shape, .flags = OP_DATA, .build = uniform},
     {&wf_op_uniform, "large", .attr = &large_shape, .flags = OP_DATA | OP_LARGE, .build = uniform},
