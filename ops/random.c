@@ -85,7 +85,7 @@ static void dropout_run(const wf_call *c, int64_t lo, int64_t hi)
 {
     int64_t end = wf_min_i64(hi * BLOCK, wf_elements(&c->out->shape));
     const int32_t *rows = c->n_in > 1 ? c->in[1].data : NULL;
-    int64_t size = rows ? wf_elements(&c->out->shape) / c->out->shape.dim[0] : BLOCK;
+    int64_t size = rows ? wf_product(&c->out->shape, 1, c->out->shape.rank) : BLOCK;
     for (int64_t at = lo * BLOCK, n; at < end; at += n) {
         n = wf_min_i64(size - at % size, end - at);
         drop(c, at, n, rows ? rows[at / size] * size + at % size : at);
