@@ -8,6 +8,7 @@
  *
  * Phases: queries and keys of a block; then for every wave the tile of a block, turned to
  * [rows][visible keys], and 64 columns of a segment: V is made of P once for all rows that see it.
+ * Beside the first phase brief segments are taken at once, with wider panels.
  */
 #include "ops/gau_plan.h"
 
@@ -17,7 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { B = WF_GAU_BLOCK, STRIP = WF_STRIP };
+enum { B = WF_GAU_BLOCK, WIDE = WF_GAU_WIDE };
 
 enum phase { PREPARE, TILES, PANELS };
 
@@ -44,43 +45,47 @@ static wf_gau_shape shape_of(const wf_call *c)
 
 /* ---- phases ---- */
 
-/* Y = A V of one block and panel, [height][64]; V comes in strips of columns, [keys][32] each. */
-static void read_values(const wf_gau_block *b, const float *tile, const float *values, int64_t step,
-                        int64_t cols, float *y)
+/* A panel of a segment: columns at..at+cols-1 of e. */
+typedef struct panel {
+    const wf_gau_segment *segment;
+    int64_t at, cols;
+} panel;
+
+/* Y = A V of one block and panel, in y [height][cols]. */
+static void read_values(const panel *p, const wf_gau_block *b, const float *tile,
+                        const float *values, float *y)
 {
     int64_t keys = b->to - b->from;
-    if (keys == 0) memset(y, 0, (size_t)(b->height * B) * sizeof *y);
-    for (int64_t at = 0; at < cols && keys; at += STRIP) {
-        wf_gemm m = wf_gemm_get(&(wf_gemm_shape){.m = b->height,
-                                                 .n = wf_min_i64(STRIP, cols - at),
-                                                 .k = keys,
-                                                 .lda = keys,
-                                                 .ldb = STRIP,
-                                                 .ldc = B});
-        wf_gemm_run(&m, tile, values + at / STRIP * step, y + at, 1);
+    wf_gemm m = wf_gemm_get(&(wf_gemm_shape){
+        .m = b->height, .n = p->cols, .k = keys, .lda = keys, .ldb = p->cols, .ldc = p->cols});
+    if (keys)
+        wf_gemm_run(&m, tile, values, y, 1);
+    else
+        memset(y, 0, (size_t)(b->height * p->cols) * sizeof *y);
+}
+
+static void run_panel(const wf_call *c, const wf_gau_shape *g, const work *w, const panel *p)
+{
+    wf_gau_keys k = wf_gau_keys_of(&w->plan, p->segment);
+    wf_gau_part part = {p->segment, k.from, k.to, ((const wf_gau_attr *)c->attr)->v + p->at,
+                        p->cols};
+    float *y = c->scratch, *values = y + B * p->cols;
+    wf_gau_part_silu(c, g, &part, values, p->cols);
+    for (int64_t n = k.first; n < k.last; n++) {
+        const wf_gau_block *b = &w->plan.blocks[n];
+        read_values(p, b, w->tiles + b->tile, values + (b->from - k.from) * p->cols, y);
+        for (int64_t i = 0; i < b->n; i++) {
+            float *out = (float *)c->out->data + (b->row + i) * g->e + p->at;
+            memcpy(out, y + i * p->cols, (size_t)p->cols * sizeof *y);
+        }
     }
 }
 
-static void panel(const wf_call *c, const wf_gau_shape *g, const work *w, int64_t unit)
+static void run_panels(const wf_call *c, const wf_gau_shape *g, const work *w, int64_t unit)
 {
-    const wf_gau_attr *a = c->attr;
-    const wf_gau_segment *s = wf_gau_wave_segment(&w->plan, unit / g->panels);
-    wf_gau_keys k = wf_gau_keys_of(&w->plan, s);
-    int64_t at = unit % g->panels * B, cols = wf_min_i64(B, g->e - at);
-    float *y = c->scratch, *values = y + B * B;
-    int64_t step = (k.to - k.from) * STRIP;
-    for (int64_t i = 0; i < cols; i += STRIP) {
-        wf_gau_part part = {s, k.from, k.to, a->v + at + i, wf_min_i64(STRIP, cols - i)};
-        wf_gau_part_silu(c, g, &part, values + i / STRIP * step, STRIP);
-    }
-    for (int64_t n = k.first; n < k.last; n++) {
-        const wf_gau_block *b = &w->plan.blocks[n];
-        read_values(b, w->tiles + b->tile, values + (b->from - k.from) * STRIP, step, cols, y);
-        for (int64_t i = 0; i < b->n; i++) {
-            float *out = (float *)c->out->data + (b->row + i) * g->e + at;
-            memcpy(out, y + i * B, (size_t)cols * sizeof *y);
-        }
-    }
+    int64_t at = unit % g->panels * B;
+    panel p = {wf_gau_wave_segment(&w->plan, unit / g->panels), at, wf_min_i64(B, g->e - at)};
+    run_panel(c, g, w, &p);
 }
 
 static void tile(const wf_call *c, const wf_gau_shape *g, const work *w, int64_t n)
@@ -98,6 +103,25 @@ static void prepare(const wf_call *c, const wf_gau_shape *g, const work *w, int6
     wf_gau_turn_block(c, g, b, &w->turned);
 }
 
+/* Floats of scratch that phases use; behind them a brief segment has its work. */
+static int64_t phase_floats(const wf_gau_shape *g)
+{
+    int64_t panels = wf_max_i64(B * (B + g->padded), 2 * B * WIDE);
+    return wf_max_i64(panels, B * g->padded + wf_gau_tile_scratch(g));
+}
+
+static void take_at_once(const wf_call *c, const wf_gau_shape *g, const wf_gau_segment *s)
+{
+    wf_gau_shape brief = wf_gau_brief_shape(g);
+    work w;
+    place(&w, &brief, (float *)c->scratch + phase_floats(g));
+    wf_gau_plan_brief(&w.plan, g, c->in[3].data, s);
+    prepare(c, g, &w, 0);
+    tile(c, g, &w, 0);
+    for (int64_t at = 0; at < g->e; at += WIDE)
+        run_panel(c, g, &w, &(panel){w.plan.segments, at, wf_min_i64(WIDE, g->e - at)});
+}
+
 static int64_t gau_units(const wf_call *c, int number)
 {
     wf_gau_shape g = shape_of(c);
@@ -107,7 +131,7 @@ static int64_t gau_units(const wf_call *c, int number)
     if (c->reference) return number == 0 ? g.rows : -1;
     if (number == 0) {
         wf_gau_plan_make(&w.plan, &g, c->in[3].data);
-        return now->blocks;
+        return now->blocks + now->brief;
     }
     if (now->phase == TILES) {
         now->phase = PANELS;
@@ -125,12 +149,14 @@ static void gau_run(const wf_call *c, int64_t lo, int64_t hi)
     for (int64_t i = lo; i < hi; i++)
         if (c->reference)
             wf_gau_reference_attend(c, &g, i, c->scratch);
-        else if (w.plan.now->phase == PREPARE)
-            prepare(c, &g, &w, i);
         else if (w.plan.now->phase == TILES)
             tile(c, &g, &w, w.plan.now->first + i);
+        else if (w.plan.now->phase == PANELS)
+            run_panels(c, &g, &w, i);
+        else if (i < w.plan.now->blocks)
+            prepare(c, &g, &w, i);
         else
-            panel(c, &g, &w, i);
+            take_at_once(c, &g, &w.plan.brief[i - w.plan.now->blocks]);
 }
 
 /* ---- descriptors ---- */
@@ -145,8 +171,9 @@ static size_t gau_work(const wf_node *y)
 static size_t gau_scratch(const wf_node *y)
 {
     wf_gau_shape g = wf_gau_shape_of(&y->in[0]->shape, y->attr);
-    int64_t panels = B * (B + g.padded), tile = B * g.padded + wf_gau_tile_scratch(&g);
-    return (size_t)wf_max_i64(panels, tile) * sizeof(float); /* the reference needs 2 n */
+    wf_gau_shape brief = wf_gau_brief_shape(&g);
+    work w;
+    return (size_t)phase_floats(&g) * sizeof(float) + (size_t)place(&w, &brief, NULL);
 }
 
 static bool gau_infer(wf_node *y)

@@ -38,14 +38,16 @@ typedef struct wf_gau_shape {
 
 wf_gau_shape wf_gau_shape_of(const wf_shape *slab, const wf_gau_attr *a);
 
-/* What row i (of all rows) sees, cut to the item: from..to-1; its factor f_i and 1 / len_i. */
+/* What row i (of all rows) sees, cut to the item: from..to-1; len_i. */
 typedef struct wf_gau_row {
     int64_t from, to;
-    float factor, inverse;
+    float length;
 } wf_gau_row;
 
 wf_gau_row wf_gau_row_of(const wf_gau_shape *g, const wf_gau_attr *a, const int32_t *span,
                          int64_t i);
+/* f_i of a row of this length. */
+float wf_gau_factor(const wf_gau_attr *a, float length);
 
 /* ---- naive references (gau_reference.c) ---- */
 

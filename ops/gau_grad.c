@@ -29,7 +29,6 @@
 
 enum {
     B = WF_GAU_BLOCK,
-    RANGE = 256,           /* keys that are taken together: V and dV of a panel stay in the cache */
     UNITS = 16,            /* wanted, so that threads have enough to share */
     GROUPS = 4,            /* of panels at most, ... */
     PART_FLOATS = 1 << 21, /* ... and so many floats of sums */
@@ -39,7 +38,7 @@ enum phase { PREPARE, TILES, PANELS, ROWS, KEYS, FINISH };
 
 static bool has_ranges(const wf_gau_shape *g)
 {
-    return g->padded > RANGE;
+    return g->padded > WF_GAU_RANGE;
 }
 
 static int64_t place(wf_gau_work *w, const wf_gau_shape *g, const wf_gau_attr *a, void *memory)
@@ -58,11 +57,6 @@ static int64_t place(wf_gau_work *w, const wf_gau_shape *g, const wf_gau_attr *a
     return at;
 }
 
-static int64_t ranges_of(const wf_gau_segment *s)
-{
-    return wf_ceil_div(s->height, RANGE);
-}
-
 /* What follows from shapes and, once a wave is chosen, from it. */
 static wf_gau_work work_of(const wf_call *c, const wf_gau_shape *g)
 {
@@ -72,41 +66,13 @@ static wf_gau_work work_of(const wf_call *c, const wf_gau_shape *g)
     if (c->reference || now->phase == PREPARE || now->phase == FINISH) return w;
     int64_t segments = wf_gau_wave_segments(&w.plan);
     for (int64_t i = 0; i < segments; i++)
-        w.ranges = wf_max_i64(w.ranges, ranges_of(wf_gau_wave_segment(&w.plan, i)));
+        w.ranges = wf_max_i64(w.ranges, wf_gau_ranges_of(wf_gau_wave_segment(&w.plan, i)));
     int64_t most = wf_min_i64(GROUPS, w.part_floats / wf_max_i64(1, now->used));
     w.groups = wf_min_i64(wf_ceil_div(UNITS, segments * w.ranges), wf_min_i64(most, g->panels));
     return w;
 }
 
-void wf_gau_turn_back(const wf_call *c, const wf_gau_shape *g, int64_t row, const float *gamma,
-                      float *dq, float *dz, float *product)
-{
-    const wf_gau_attr *a = c->attr;
-    const wf_vec *v = wf_vec_get();
-    const float *angle = (const float *)c->in[4].data + row % g->n * g->s;
-    float sine[1024]; /* s <= 2048 is checked where the pattern is found */
-    v->neg(g->s / 2, sine, angle + g->s / 2);
-    v->rotate(g->s / 2, dq, dq, angle, sine);
-    v->silu_mul(g->s, product, (const float *)c->in[0].data + row * g->width + a->z, dq);
-    v->muladd(g->s, dz, dq, gamma);
-}
-
-/* ---- the gate ---- */
-
-/* dU (as dP) and dY of columns at..at+cols-1 of one row. */
-static void gate(const wf_call *c, const wf_gau_shape *g, int64_t row, int64_t at, int64_t cols,
-                 float *dy)
-{
-    int64_t u = ((const wf_gau_attr *)c->attr)->u + at;
-    const float *p = (const float *)c->in[0].data + row * g->width + u;
-    const float *y = (const float *)c->in[5].data + row * g->e + at;
-    const float *dg = (const float *)c->in[6].data + row * g->e + at;
-    float *du = (float *)c->out->data + row * wf_gau_d_width(g) + u;
-    wf_gau_ask(p, g->width, cols);
-    wf_gau_ask(y, g->e, cols);
-    wf_gau_ask(dg, g->e, cols);
-    wf_vec_get()->gate_grad(cols, dy, du, p, dg, y);
-}
+/* ---- phase PREPARE ---- */
 
 static void prepare(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *w, int64_t n)
 {
@@ -114,124 +80,77 @@ static void prepare(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *
     int64_t at = b->at * g->s;
     wf_gau_turn_block(c, g, b, &w->turned);
     memset(w->dk + at, 0, (size_t)(b->height * g->s) * sizeof *w->dk);
-    for (int64_t i = 0; i < b->n && ranges_of(b->segment) > 1; i++)
-        gate(c, g, b->row + i, 0, g->e, w->dy + (b->row + i) * g->e);
+    for (int64_t i = 0; i < b->n && wf_gau_ranges_of(b->segment) > 1; i++)
+        wf_gau_gate(c, g, b->row + i, 0, g->e, w->dy + (b->row + i) * g->e);
 }
 
-/* ---- phase PANELS: a group of panels, a range of keys, of one segment ---- */
+/* ---- phases TILES and PANELS ---- */
 
-typedef struct panel {
-    const wf_call *c;
-    const wf_gau_shape *g;
-    const wf_gau_work *w;
-    const wf_gau_segment *s;
-    wf_gau_keys k;      /* of the range */
-    int64_t at, cols;   /* columns of e */
-    float *part;        /* the sum of dA of this group: tiles */
-    bool is_first;      /* panel of the group */
-    float *v, *dv;      /* [keys of the range][64] */
-    float *dy, *turned; /* [64][64] each: rows of dY, and its transpose */
-} panel;
-
-/* dY of a block, and of the gate if that was not done beforehand: [height][64]. */
-static void make_dy(const panel *p, const wf_gau_block *b)
+static void weigh(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *w, int64_t n)
 {
-    for (int64_t i = 0; i < b->n; i++) {
-        const float *dy = p->w->dy + (b->row + i) * p->g->e + p->at;
-        if (ranges_of(p->s) > 1)
-            memcpy(p->dy + i * B, dy, (size_t)p->cols * sizeof *dy);
-        else
-            gate(p->c, p->g, b->row + i, p->at, p->cols, p->dy + i * B);
-    }
-    memset(p->dy + b->n * B, 0, (size_t)((b->height - b->n) * B) * sizeof *p->dy);
+    const wf_gau_block *b = &w->plan.blocks[n];
+    wf_gau_weigh(c, g, b, &w->turned, w->kept + b->tile, w->seen + b->tile);
 }
 
-/* dA (+)= V dY^T and dV += A^T dY for the keys of the range that the block sees. */
-static void add_block(const panel *p, const wf_gau_block *b)
-{
-    int64_t from = wf_max_i64(b->from, p->k.from), keys = wf_min_i64(b->to, p->k.to) - from;
-    int64_t n = b->height, at = b->tile + (from - b->from) * n, key = (from - p->k.from) * B;
-    make_dy(p, b);
-    if (keys <= 0) return;
-    wf_vec_get()->transpose(n, p->cols, p->turned, n, p->dy, B);
-    wf_gemm da = wf_gemm_get(&(wf_gemm_shape){
-        .m = keys, .n = n, .k = p->cols, .lda = B, .ldb = n, .ldc = n, .accumulate = !p->is_first});
-    wf_gemm_run(&da, p->v + key, p->turned, p->part + at, 1);
-    wf_gemm dv = wf_gemm_get(&(wf_gemm_shape){
-        .m = keys, .n = p->cols, .k = n, .lda = n, .ldb = B, .ldc = B, .accumulate = true});
-    wf_gemm_run(&dv, p->w->seen + at, p->dy, p->dv + key, 1);
-}
-
-/* The rows of dV in the result: raw sums from wave to wave, times SiLU' after the last. */
-static void move_dv(const panel *p, bool is_load, bool is_last)
-{
-    int64_t v = ((const wf_gau_attr *)p->c->attr)->v + p->at;
-    int64_t end = wf_min_i64(p->k.to, p->s->at + p->s->n);
-    size_t bytes = (size_t)p->cols * sizeof(float);
-    for (int64_t k = p->k.from; k < end; k++) {
-        int64_t row = p->s->row + k - p->s->at;
-        float *x = p->dv + (k - p->k.from) * B;
-        float *d = (float *)p->c->out->data + row * wf_gau_d_width(p->g) + v;
-        const float *slab = (const float *)p->c->in[0].data + row * p->g->width + v;
-        wf_gau_ask(slab, p->g->width, p->cols);
-        if (is_load)
-            memcpy(x, d, bytes);
-        else if (is_last)
-            wf_vec_get()->silu_grad_mul(p->cols, d, slab, x);
-        else
-            memcpy(d, x, bytes);
-    }
-}
-
-static void run_panel(panel *p, int64_t number)
-{
-    const wf_gau_attr *a = p->c->attr;
-    const wf_gau_segment *s = p->s;
-    p->at = number * B;
-    p->cols = wf_min_i64(B, p->g->e - p->at);
-    wf_gau_part part = {s, p->k.from, p->k.to, a->v + p->at, p->cols};
-    wf_gau_part_silu(p->c, p->g, &part, p->v, B);
-    if (p->k.first == s->block)
-        memset(p->dv, 0, (size_t)((p->k.to - p->k.from) * B) * sizeof *p->dv);
-    else
-        move_dv(p, true, false);
-    for (int64_t b = p->k.first; b < p->k.last; b++) add_block(p, &p->w->plan.blocks[b]);
-    move_dv(p, false, p->k.last == s->block + s->blocks);
-    p->is_first = false;
-}
-
+/* A group of panels, a range of keys, of one segment. */
 static void panels(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *w, int64_t unit)
 {
-    int64_t group = unit % w->groups, range = unit / w->groups % w->ranges;
-    const wf_gau_segment *s = wf_gau_wave_segment(&w->plan, unit / w->groups / w->ranges);
-    float *scratch = c->scratch;
-    panel p = {.c = c, .g = g, .w = w, .s = s, .k = wf_gau_keys_of(&w->plan, s), .is_first = true};
-    p.k.from = s->at + range * RANGE; /* all keys: those that nobody sees get zeros */
-    p.k.to = wf_min_i64(p.k.from + RANGE, s->at + s->height);
-    if (p.k.from >= p.k.to) return;
-    p.part = w->parts + group * w->plan.now->used;
-    p.dy = scratch;
-    p.turned = scratch + B * B;
-    p.v = p.turned + B * B;
-    p.dv = p.v + RANGE * B;
-    int64_t last = (group + 1) * g->panels / w->groups;
-    for (int64_t i = group * g->panels / w->groups; i < last; i++) run_panel(&p, i);
+    wf_gau_panels p = {.group = unit % w->groups, .wide = B};
+    p.range = unit / w->groups % w->ranges;
+    p.segment = wf_gau_wave_segment(&w->plan, unit / w->groups / w->ranges);
+    p.from = p.group * g->panels / w->groups * B;
+    p.to = wf_min_i64((p.group + 1) * g->panels / w->groups * B, g->e);
+    wf_gau_panels_run(c, g, w, &p);
 }
 
-/* ---- phase FINISH: keys back to Z, SiLU' of Z ---- */
+/* ---- phase FINISH: back to Z, gamma_q and gamma_k; SiLU' of Z ---- */
 
 static void finish(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *w, int64_t n)
 {
+    const wf_gau_attr *a = c->attr;
     const wf_gau_block *b = &w->plan.blocks[n];
-    int64_t z = ((const wf_gau_attr *)c->attr)->z;
+    const wf_vec *v = wf_vec_get();
+    float z[2048], slope[2048], sine[1024]; /* s <= 2048 is checked where the pattern is found */
     for (int64_t i = 0; i < b->n; i++) {
-        const float *p = (const float *)c->in[0].data + (b->row + i) * g->width + z;
-        float *d = (float *)c->out->data + (b->row + i) * wf_gau_d_width(g);
-        float *product = d + g->width + g->s;
-        wf_gau_turn_back(c, g, b->row + i, c->in[2].data, w->dk + (b->at + i) * g->s, d + z,
-                         product);
-        wf_vec_get()->silu_grad_mul(g->s, d + z, p, d + z);
+        int64_t row = b->row + i, s = g->s;
+        const float *angle = (const float *)c->in[4].data + row % g->n * s;
+        float *d = (float *)c->out->data + row * wf_gau_d_width(g), *dz = d + a->z;
+        float *dq = d + g->width, *dk = dq + s;
+        v->neg(s / 2, sine, angle + s / 2);
+        v->rotate(s / 2, dq, dq, angle, sine);
+        v->rotate(s / 2, dk, w->dk + (b->at + i) * s, angle, sine);
+        v->silu_both(s, z, slope, (const float *)c->in[0].data + row * g->width + a->z);
+        v->mul(s, dz, dq, c->in[1].data);
+        v->muladd(s, dz, dk, c->in[2].data);
+        v->mul(s, dz, dz, slope);
+        v->mul(s, dq, dq, z);
+        v->mul(s, dk, dk, z);
     }
+}
+
+/* ---- brief segments ---- */
+
+static int64_t phase_floats(const wf_gau_shape *g)
+{
+    int64_t n = wf_max_i64(wf_gau_panels_floats(), B * g->s); /* panels, dq */
+    return wf_max_i64(n, wf_gau_tile_scratch(g));
+}
+
+/* All phases of one, its work behind the scratch that they use. */
+static void take_at_once(const wf_call *c, const wf_gau_shape *g, const wf_gau_segment *s)
+{
+    wf_gau_shape brief = wf_gau_brief_shape(g);
+    wf_gau_work w = {0};
+    place(&w, &brief, c->attr, (float *)c->scratch + phase_floats(g));
+    wf_gau_plan_brief(&w.plan, g, c->in[3].data, s);
+    w.groups = w.ranges = 1;
+    prepare(c, g, &w, 0);
+    weigh(c, g, &w, 0);
+    wf_gau_panels_run(
+        c, g, &w, &(wf_gau_panels){.segment = w.plan.segments, .to = g->e, .wide = WF_GAU_WIDE});
+    wf_gau_rows_run(c, g, &w, 0);
+    wf_gau_keys_run(g, &w, &w.plan.blocks[0]);
+    finish(c, g, &w, 0);
 }
 
 /* ---- the order of phases ---- */
@@ -245,7 +164,7 @@ static int64_t grad_units(const wf_call *c, int number)
     wf_gau_wave *now = w.plan.now;
     if (number == 0) {
         wf_gau_plan_make(&w.plan, &g, c->in[3].data);
-        return now->blocks;
+        return now->blocks + now->brief;
     }
     if (now->phase == FINISH) return -1;
     bool is_next = now->phase == PREPARE || now->phase == KEYS;
@@ -264,13 +183,15 @@ static int64_t grad_units(const wf_call *c, int number)
 static void run_unit(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *w, int64_t i)
 {
     const wf_gau_plan *p = &w->plan;
-    const wf_gau_block *b = &p->blocks[p->now->first + i];
     switch (p->now->phase) {
     case PREPARE:
-        prepare(c, g, w, i);
+        if (i < p->now->blocks)
+            prepare(c, g, w, i);
+        else
+            take_at_once(c, g, &p->brief[i - p->now->blocks]);
         break;
     case TILES:
-        wf_gau_weigh(c, g, b, &w->turned, w->kept + b->tile, w->seen + b->tile);
+        weigh(c, g, w, p->now->first + i);
         break;
     case PANELS:
         panels(c, g, w, i);
@@ -309,8 +230,9 @@ static size_t grad_work(const wf_node *y)
 static size_t grad_scratch(const wf_node *y)
 {
     wf_gau_shape g = wf_gau_shape_of(&y->in[0]->shape, y->attr);
-    int64_t n = wf_max_i64(2 * B * B + 2 * RANGE * B, B * g.s); /* panels, dq */
-    return (size_t)wf_max_i64(n, wf_gau_tile_scratch(&g)) * sizeof(float);
+    wf_gau_shape brief = wf_gau_brief_shape(&g);
+    wf_gau_work w;
+    return (size_t)phase_floats(&g) * sizeof(float) + (size_t)place(&w, &brief, y->attr, NULL);
 }
 
 static bool grad_infer(wf_node *y)

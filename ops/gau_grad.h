@@ -1,8 +1,13 @@
-/* The parts of the backward pass of the gated attention unit: gau_grad.c and gau_rows.c. */
+/* The parts of the backward pass of the gated attention unit: gau_grad.c, gau_panels.c and
+ * gau_rows.c. */
 #ifndef WF_GAU_GRAD_H
 #define WF_GAU_GRAD_H
 
 #include "ops/gau_plan.h"
+
+enum {
+    WF_GAU_RANGE = 256
+}; /* keys that are taken together: V and dV of a panel stay in the cache */
 
 /* Everything in work. [padded] rows are those of all items, padded. */
 typedef struct wf_gau_work {
@@ -22,12 +27,28 @@ static inline int64_t wf_gau_d_width(const wf_gau_shape *g)
     return g->width + 2 * g->s;
 }
 
-/* From the gradient of a rotated query or key (one row, overwritten by that of the unrotated one)
- * to its part of dZ and to dq z (or dk z). */
-void wf_gau_turn_back(const wf_call *c, const wf_gau_shape *g, int64_t row, const float *gamma,
-                      float *dq, float *dz, float *product);
+static inline int64_t wf_gau_ranges_of(const wf_gau_segment *s)
+{
+    return wf_ceil_div(s->height, WF_GAU_RANGE);
+}
 
-/* dS' and dq of a block of rows, once its dA is complete; dk of a block of keys. */
+/* dU (as dP) and dY of columns at..at+cols-1 of one row. */
+void wf_gau_gate(const wf_call *c, const wf_gau_shape *g, int64_t row, int64_t at, int64_t cols,
+                 float *dy);
+
+/* Columns from..to-1 of e, so many at a time, of a range of keys of a segment; group: whose sum. */
+typedef struct wf_gau_panels {
+    const wf_gau_segment *segment;
+    int64_t range, group, from, to, wide;
+} wf_gau_panels;
+
+/* Of scratch. */
+int64_t wf_gau_panels_floats(void);
+void wf_gau_panels_run(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *w,
+                       const wf_gau_panels *what);
+
+/* dS' and dq of a block of rows, once its dA is complete: dq of the rotated queries, into the
+ * columns of dq z. dk of a block of keys. */
 void wf_gau_rows_run(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *w, int64_t b);
 void wf_gau_keys_run(const wf_gau_shape *g, const wf_gau_work *w, const wf_gau_block *keys);
 

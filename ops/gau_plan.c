@@ -7,6 +7,8 @@ enum {
     B = WF_GAU_BLOCK,
     PAD = WF_GAU_PAD,
     SMALL = 32,            /* sequences are put together while they have no more rows */
+    MANY = 16,             /* brief segments are taken at once if so many share the threads, ... */
+    LITTLE = 1 << 16,      /* ... or if rows times e are no more: phases would mostly wait */
     TILE_FLOATS = 1 << 20, /* of a wave, unless one block needs more */
 };
 
@@ -40,11 +42,13 @@ wf_gau_row wf_gau_row_of(const wf_gau_shape *g, const wf_gau_attr *a, const int3
     wf_gau_row r = {.from = wf_max_i64(span[2 * i], 0), .to = wf_min_i64(span[2 * i + 1], g->n)};
     if (r.to < r.from) r.to = r.from;
     /* as span_length counts, which knows no end of keys */
-    float length = fmaxf((float)((int64_t)span[2 * i + 1] - span[2 * i]), a->min_len);
-    r.factor = a->scale;
-    if (a->log_scale != 0) r.factor *= a->log_scale * logf(length);
-    r.inverse = 1 / length;
+    r.length = fmaxf((float)((int64_t)span[2 * i + 1] - span[2 * i]), a->min_len);
     return r;
+}
+
+float wf_gau_factor(const wf_gau_attr *a, float length)
+{
+    return a->log_scale != 0 ? a->scale * (a->log_scale * logf(length)) : a->scale;
 }
 
 void *wf_gau_take(void *work, int64_t *at, int64_t bytes)
@@ -60,6 +64,7 @@ void wf_gau_plan_place(wf_gau_plan *p, const wf_gau_shape *g, void *work, int64_
     int64_t blocks = segments + g->items * wf_ceil_div(g->n, B);
     p->now = wf_gau_take(work, at, (int64_t)sizeof *p->now);
     p->segments = wf_gau_take(work, at, segments * (int64_t)sizeof *p->segments);
+    p->brief = wf_gau_take(work, at, segments * (int64_t)sizeof *p->brief);
     p->blocks = wf_gau_take(work, at, blocks * (int64_t)sizeof *p->blocks);
     p->back = wf_gau_take(work, at, (g->n + 1) * (int64_t)sizeof *p->back);
 }
@@ -130,10 +135,49 @@ static int64_t cut_segment(const wf_gau_plan *p, const wf_gau_shape *g, const in
     return at + s->height;
 }
 
+/* ---- brief segments ---- */
+
+static bool is_brief(const wf_gau_segment *s)
+{
+    return s->n <= B;
+}
+
+/* From all segments to where they belong. */
+static void pick_brief(const wf_gau_plan *p, const wf_gau_shape *g)
+{
+    int64_t all = p->now->segments, brief = 0, other = 0;
+    for (int64_t i = 0; i < all; i++) brief += is_brief(&p->segments[i]);
+    if (brief < MANY && g->rows * g->e > LITTLE) return;
+    for (int64_t i = 0; i < all; i++)
+        if (is_brief(&p->segments[i]))
+            p->brief[p->now->brief++] = p->segments[i];
+        else
+            p->segments[other++] = p->segments[i];
+    p->now->segments = other;
+}
+
+wf_gau_shape wf_gau_brief_shape(const wf_gau_shape *g)
+{
+    wf_gau_shape s = *g;
+    s.items = 1;
+    s.n = s.rows = s.padded = s.all_padded = B;
+    return s;
+}
+
+void wf_gau_plan_brief(wf_gau_plan *p, const wf_gau_shape *g, const int32_t *span,
+                       const wf_gau_segment *s)
+{
+    *p->now = (wf_gau_wave){.segments = 1};
+    p->segments[0] = *s;
+    cut_segment(p, g, span, p->segments, 0);
+    wf_gau_next_wave(p, g);
+}
+
 void wf_gau_plan_make(wf_gau_plan *p, const wf_gau_shape *g, const int32_t *span)
 {
     *p->now = (wf_gau_wave){0};
     for (int64_t i = 0; i < g->items; i++) cut_item(p, g, span, i);
+    pick_brief(p, g);
     int64_t at = 0;
     for (int64_t i = 0; i < p->now->segments; i++)
         at = cut_segment(p, g, span, &p->segments[i], at);

@@ -13,7 +13,7 @@
 
 #include "ops/gau.h"
 
-enum { WF_GAU_BLOCK = 64, WF_GAU_PAD = 8 };
+enum { WF_GAU_BLOCK = 64, WF_GAU_PAD = 8, WF_GAU_WIDE = 256 };
 
 /* ---- plan (gau_plan.c) ---- */
 
@@ -34,6 +34,7 @@ typedef struct wf_gau_block {
 /* The state of a run: set where units are counted, read where they run. */
 typedef struct wf_gau_wave {
     int64_t segments, blocks; /* of all waves */
+    int64_t brief;            /* segments that are taken at once, in none */
     int64_t first, last;      /* blocks of this wave; last is exclusive */
     int64_t used;             /* floats of its tiles */
     int phase;                /* what its op does now */
@@ -41,7 +42,7 @@ typedef struct wf_gau_wave {
 
 typedef struct wf_gau_plan {
     wf_gau_wave *now;
-    wf_gau_segment *segments;
+    wf_gau_segment *segments, *brief;
     wf_gau_block *blocks;
     int32_t *back; /* [n]: the least key that a row from here on sees */
 } wf_gau_plan;
@@ -50,6 +51,11 @@ typedef struct wf_gau_plan {
 void *wf_gau_take(void *work, int64_t *at, int64_t bytes);
 void wf_gau_plan_place(wf_gau_plan *p, const wf_gau_shape *g, void *work, int64_t *at);
 void wf_gau_plan_make(wf_gau_plan *p, const wf_gau_shape *g, const int32_t *span);
+/* A brief segment is one block, and all phases of it are one unit's, in a thread's own memory: a
+ * plan and a wave of that segment alone. The shape of what has to be placed there: */
+wf_gau_shape wf_gau_brief_shape(const wf_gau_shape *g);
+void wf_gau_plan_brief(wf_gau_plan *p, const wf_gau_shape *g, const int32_t *span,
+                       const wf_gau_segment *s);
 /* Floats of the tiles of one wave, at most. */
 int64_t wf_gau_tile_floats(const wf_gau_shape *g);
 /* The blocks after the last wave: whole segments, or part of one that fits into no wave. */
@@ -81,6 +87,10 @@ int64_t wf_gau_tile_scratch(const wf_gau_shape *g);
 typedef struct wf_gau_turned {
     float *queries, *keys; /* [padded rows][s]: f q and k, rotated */
 } wf_gau_turned;
+
+/* f_i, or 1 / len_i, of a block's rows; padding is like the last row. */
+void wf_gau_factors(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b, float *y);
+void wf_gau_inverses(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b, float *y);
 
 void wf_gau_turn_block(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b,
                        const wf_gau_turned *t);

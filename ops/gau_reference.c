@@ -25,12 +25,15 @@ typedef struct row_view {
     const wf_gau_shape *g;
     int64_t row; /* of all rows */
     wf_gau_row k;
+    double factor, inverse; /* f_i, 1 / len_i */
 } row_view;
 
 static row_view view_row(const wf_call *c, const wf_gau_shape *g, int64_t row)
 {
     row_view v = {.c = c, .a = c->attr, .g = g, .row = row};
     v.k = wf_gau_row_of(g, v.a, c->in[3].data, row);
+    v.factor = (double)wf_gau_factor(v.a, v.k.length);
+    v.inverse = 1 / (double)v.k.length;
     return v;
 }
 
@@ -67,7 +70,7 @@ static void scores(const row_view *v, double *x)
         double sum = 0;
         for (int64_t t = 0; t < v->g->s; t++)
             sum += turned(v, v->row % v->g->n, gamma_q, t) * turned(v, j, gamma_k, t);
-        x[j] = sum * (double)v->k.factor;
+        x[j] = sum * v->factor;
     }
 }
 
@@ -78,7 +81,7 @@ static void weigh(const row_view *v, const double *x, double *a)
     for (int64_t j = v->k.from; j < v->k.to; j++) top = fmax(top, x[j]);
     for (int64_t j = v->k.from; j < v->k.to; j++) {
         double r = fmax(x[j], 0);
-        a[j] = v->a->kind == WF_GAU_KIND_RELU2 ? r * r * (double)v->k.inverse : exp(x[j] - top);
+        a[j] = v->a->kind == WF_GAU_KIND_RELU2 ? r * r * v->inverse : exp(x[j] - top);
         sum += a[j];
     }
     for (int64_t j = v->k.from; j < v->k.to && v->a->kind == WF_GAU_KIND_SOFTMAX; j++) a[j] /= sum;
@@ -130,14 +133,14 @@ static void weight_gradients(const row_view *v, const double *x, const double *a
         along += ds[j] * a[j];
     }
     for (int64_t j = v->k.from; j < v->k.to; j++)
-        ds[j] = k->kind == WF_GAU_KIND_RELU2 ? ds[j] * 2 * fmax(x[j], 0) * (double)v->k.inverse
+        ds[j] = k->kind == WF_GAU_KIND_RELU2 ? ds[j] * 2 * fmax(x[j], 0) * v->inverse
                                              : a[j] * (ds[j] - along);
 }
 
 /* d(rotated q) of the row at once, d(rotated k) of its keys added to dk [n][s]. */
 static void score_gradients(const row_view *v, const double *ds, float *dq, float *dk)
 {
-    double f = (double)v->k.factor;
+    double f = v->factor;
     const float *gamma_q = v->c->in[1].data, *gamma_k = v->c->in[2].data;
     for (int64_t t = 0; t < v->g->s; t++) {
         double sum = 0, q = turned(v, v->row % v->g->n, gamma_q, t);

@@ -31,11 +31,6 @@ static void relu2_grad(int64_t keys, int64_t n, const float *x, float *dx, const
     }
 }
 
-static wf_gau_row row_of(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b, int64_t i)
-{
-    return wf_gau_row_of(g, c->attr, c->in[3].data, b->row + wf_min_i64(i, b->n - 1));
-}
-
 /* The parts of dA become dS', where the first part is. */
 static void score_gradients(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *w,
                             const wf_gau_block *b)
@@ -50,16 +45,15 @@ static void score_gradients(const wf_call *c, const wf_gau_shape *g, const wf_ga
         softmax_grad(keys, n, x, dx, column);
         return;
     }
-    for (int64_t i = 0; i < n; i++) column[i] = row_of(c, g, b, i).inverse;
+    wf_gau_inverses(c, g, b, column);
     relu2_grad(keys, n, x, dx, column);
 }
 
-/* dq = dS'^T K, back to Z and gamma_q. */
+/* dq = dS'^T K */
 static void query_gradients(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *w,
                             const wf_gau_block *b)
 {
-    const wf_gau_attr *a = c->attr;
-    float *dq = c->scratch;
+    float *dq = c->scratch, factor[B];
     int64_t keys = b->to - b->from;
     wf_gemm m = wf_gemm_get(&(wf_gemm_shape){.m = b->height,
                                              .n = g->s,
@@ -72,11 +66,10 @@ static void query_gradients(const wf_call *c, const wf_gau_shape *g, const wf_ga
         wf_gemm_run(&m, w->parts + b->tile, w->turned.keys + b->from * g->s, dq, 1);
     else
         memset(dq, 0, (size_t)(b->height * g->s) * sizeof *dq);
+    wf_gau_factors(c, g, b, factor);
     for (int64_t i = 0; i < b->n; i++) {
-        float *d = (float *)c->out->data + (b->row + i) * wf_gau_d_width(g), *x = dq + i * g->s;
-        wf_vec_get()->scale(g->s, x, x, row_of(c, g, b, i).factor);
-        memset(d + a->z, 0, (size_t)g->s * sizeof *d);
-        wf_gau_turn_back(c, g, b->row + i, c->in[1].data, x, d + a->z, d + g->width);
+        float *d = (float *)c->out->data + (b->row + i) * wf_gau_d_width(g) + g->width;
+        wf_vec_get()->scale(g->s, d, dq + i * g->s, factor[i]);
     }
 }
 

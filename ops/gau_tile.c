@@ -9,14 +9,38 @@
 
 enum { B = WF_GAU_BLOCK };
 
+/* ---- what rows have ---- */
+
+static wf_gau_row row_of(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b, int64_t i)
+{
+    return wf_gau_row_of(g, c->attr, c->in[3].data, b->row + wf_min_i64(i, b->n - 1));
+}
+
+/* Rows are mostly as long as the one before: few logarithms. */
+void wf_gau_factors(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b, float *y)
+{
+    float length = 0, factor = 0;
+    for (int64_t i = 0; i < b->height; i++) {
+        wf_gau_row r = row_of(c, g, b, i);
+        if (i == 0 || r.length != length) factor = wf_gau_factor(c->attr, r.length);
+        length = r.length;
+        y[i] = factor;
+    }
+}
+
+void wf_gau_inverses(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b, float *y)
+{
+    for (int64_t i = 0; i < b->height; i++) y[i] = 1 / row_of(c, g, b, i).length;
+}
+
 /* ---- queries and keys ---- */
 
-/* rope(SiLU(P_z) * gamma) * factor of one row into y[s]. */
-static void turn(const wf_gau_attr *a, const float *p_row, const float *gamma, const float *angle,
+/* rope(z gamma) * factor of one row. */
+static void turn(const wf_gau_attr *a, const float *z, const float *gamma, const float *angle,
                  float factor, float *y, float *temp)
 {
     const wf_vec *v = wf_vec_get();
-    v->silu_mul(a->s, temp, p_row + a->z, gamma);
+    v->mul(a->s, temp, z, gamma);
     v->rotate(a->s / 2, y, temp, angle, angle + a->s / 2);
     if (factor != 1) v->scale(a->s, y, y, factor);
 }
@@ -25,14 +49,17 @@ void wf_gau_turn_block(const wf_call *c, const wf_gau_shape *g, const wf_gau_blo
                        const wf_gau_turned *t)
 {
     const wf_gau_attr *a = c->attr;
-    float *queries = t->queries + b->at * g->s, *keys = t->keys + b->at * g->s, *temp = c->scratch;
+    float *queries = t->queries + b->at * g->s, *keys = t->keys + b->at * g->s;
+    float *z = c->scratch, *temp = z + g->s, factor[B];
+    wf_gau_factors(c, g, b, factor);
     for (int64_t i = 0; i < b->n; i++) {
         int64_t row = b->row + i;
         const float *p = (const float *)c->in[0].data + row * g->width;
         const float *angle = (const float *)c->in[4].data + row % g->n * g->s;
-        float f = wf_gau_row_of(g, a, c->in[3].data, row).factor;
-        turn(a, p, c->in[1].data, angle, f, queries + i * g->s, temp);
-        turn(a, p, c->in[2].data, angle, 1, keys + i * g->s, temp);
+        wf_gau_ask(p + a->z, g->width, g->s);
+        wf_vec_get()->silu(g->s, z, p + a->z);
+        turn(a, z, c->in[1].data, angle, factor[i], queries + i * g->s, temp);
+        turn(a, z, c->in[2].data, angle, 1, keys + i * g->s, temp);
     }
     size_t rest = (size_t)((b->height - b->n) * g->s) * sizeof(float);
     memset(queries + b->n * g->s, 0, rest);
@@ -67,12 +94,6 @@ int64_t wf_gau_tile_scratch(const wf_gau_shape *g)
     return B * wf_max_i64(g->s, 2 * B) + 2 * B;
 }
 
-static wf_gau_row row_of(const tile *t, int64_t i)
-{
-    return wf_gau_row_of(t->g, t->c->attr, t->c->in[3].data,
-                         t->b->row + wf_min_i64(i, t->b->n - 1));
-}
-
 /* The key of the item that padded row 0 of the tile is. */
 static int64_t first_key(const tile *t)
 {
@@ -85,7 +106,7 @@ static void cover(const tile *t, float *x, float value)
 {
     int64_t first = first_key(t), rows = t->rows;
     for (int64_t i = 0; i < rows; i++) {
-        wf_gau_row r = row_of(t, i);
+        wf_gau_row r = row_of(t->c, t->g, t->b, i);
         int64_t from = r.from - first, to = r.to - first;
         if (from == to || i >= t->b->n) from = to = t->keys;
         for (int64_t j = 0; j < from; j++) x[j * rows + i] = value;
@@ -115,7 +136,7 @@ static void relu2(const tile *t, float *x, float *y, float *scratch)
     const wf_vec *v = wf_vec_get();
     int64_t n = t->rows;
     cover(t, x, 0);
-    for (int64_t i = 0; i < n; i++) scratch[i] = row_of(t, i).inverse;
+    wf_gau_inverses(t->c, t->g, t->b, scratch);
     v->relu(t->keys * n, x, x);
     v->square(t->keys * n, y, x);
     for (int64_t j = 0; j < t->keys; j++) v->mul(n, y + j * n, y + j * n, scratch);

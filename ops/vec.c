@@ -87,13 +87,31 @@ ROW(exp_shifted, LOAD_1, v_exp(a - s))
 ROW(uniform, LOAD_1, v_float((vi)((vu)a >> 8)) * 0x1p-24f)
 ROW(keep, LOAD_2, v_pick(v_le(s, v_float((vi)((vu)b >> 8))), a *t, (vf){0}))
 
-/* One exponential for both results. */
+/* One exponential for two results. */
+APART static void silu_both_row(int64_t n, const row *r)
+{
+    const float *x = r->a;
+    float *y = r->y, *z = r->z;
+    for (int64_t i = 0; i < n; i += WF_WIDTH) {
+        vf slope, silu = v_silu_both(v_load(x + i), &slope);
+        v_store(z + i, slope);
+        v_store(y + i, silu);
+    }
+}
+
+static void vec_silu_both(int64_t n, float *y, float *slope, const float *x)
+{
+    each(silu_both_row, n, &(row){.y = y, .z = slope, .a = x});
+}
+
 APART static void gate_grad_row(int64_t n, const row *r)
 {
+    const float *u = r->a, *dg = r->b, *y = r->c;
+    float *dy = r->y, *du = r->z;
     for (int64_t i = 0; i < n; i += WF_WIDTH) {
-        vf slope, gate = v_silu_both(v_load(r->a + i), &slope), d = v_load(r->b + i);
-        v_store(r->z + i, v_load(r->c + i) * d * slope);
-        v_store(r->y + i, gate * d);
+        vf slope, gate = v_silu_both(v_load(u + i), &slope), d = v_load(dg + i);
+        v_store(du + i, v_load(y + i) * d * slope);
+        v_store(dy + i, gate * d);
     }
 }
 
@@ -337,6 +355,7 @@ const wf_vec WF_VEC_TABLE = {
     F(gelu_tanh),
     F(silu_mul),
     F(silu_grad_mul),
+    F(silu_both),
     F(gate_grad),
     F(relu),
     F(relu2),

@@ -31,6 +31,8 @@ typedef struct wf_vec {
     wf_binary_fn *add, *sub, *mul, *div, *max, *min, *pow, *equal, *less, *less_equal;
 
     wf_binary_fn *silu_mul, *silu_grad_mul; /* silu(a) b, silu'(a) b */
+    /* y = silu(x), slope = silu'(x) */
+    void (*silu_both)(int64_t n, float *y, float *slope, const float *x);
     /* of g = silu(u) y: dy = dg silu(u), du = dg y silu'(u) */
     void (*gate_grad)(int64_t n, float *dy, float *du, const float *u, const float *dg,
                       const float *y);
