@@ -18,7 +18,8 @@
  *   rows     dA summed, dS' and dq of a block
  *   keys     dk of a block, summed over the blocks of the wave in order
  *
- * and at last dk goes back to Z. Nothing depends on the number of threads, and no n x n tensor
+ * and at last dq and dk go back to Z. Beside the first phase brief segments are taken at once, all
+ * phases of one in one unit. Nothing depends on the number of threads, and no n x n tensor
  * exists beyond the tiles of one wave.
  */
 #include "ops/gau_grad.h"

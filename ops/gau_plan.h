@@ -13,7 +13,11 @@
 
 #include "ops/gau.h"
 
-enum { WF_GAU_BLOCK = 64, WF_GAU_PAD = 8, WF_GAU_WIDE = 256 };
+enum {
+    WF_GAU_BLOCK = 64,
+    WF_GAU_PAD = 8,
+    WF_GAU_WIDE = 256, /* columns of a panel of a brief segment: few rows, so more fit the cache */
+};
 
 /* ---- plan (gau_plan.c) ---- */
 
@@ -34,7 +38,7 @@ typedef struct wf_gau_block {
 /* The state of a run: set where units are counted, read where they run. */
 typedef struct wf_gau_wave {
     int64_t segments, blocks; /* of all waves */
-    int64_t brief;            /* segments that are taken at once, in none */
+    int64_t brief;            /* segments that are in none: they are taken at once */
     int64_t first, last;      /* blocks of this wave; last is exclusive */
     int64_t used;             /* floats of its tiles */
     int phase;                /* what its op does now */

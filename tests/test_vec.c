@@ -285,7 +285,7 @@ Test(vec, primitives_are_near_the_exact_value)
 Test(vec, primitives_with_parameters)
 {
     enum { N = 1001 };
-    static float a[N], b[N], c[N], y[N];
+    static float a[N], b[N], c[N], y[N], z[N];
     EACH_LEVEL(v)
     {
         fill_row(N, a, 1), fill_row(N, b, 2), fill_row(N, c, 3);
@@ -305,6 +305,12 @@ Test(vec, primitives_with_parameters)
         EXPECT_ALL(i, N, near(y[i], (double)a[i] * b[i] + c[i], 1, 2e-6));
         v->axpby(N, y, 2.5f, a, -3.1f, b);
         EXPECT_ALL(i, N, near(y[i], 2.5 * a[i] - 3.1f * (double)b[i], 1, 2e-6));
+        v->silu_both(N, y, z, a);
+        EXPECT_ALL(i, N, near(y[i], silu(a[i]), 3, 2e-36) && near(z[i], silu_grad(a[i]), 0, 2e-7));
+        v->gate_grad(N, y, z, a, b, c);
+        EXPECT_ALL(i, N,
+                   near(y[i], b[i] * silu(a[i]), 4, 2e-36) &&
+                       near(z[i], (double)b[i] * c[i] * silu_grad(a[i]), 1, 1e-5));
         v->fill(N, y, -0.f);
         cr_expect(signbit(y[0]) && signbit(y[N - 1]), "fill keeps the sign of zero");
         v->muladd(N, y, a, b);
