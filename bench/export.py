@@ -129,6 +129,7 @@ def padded_batches(start, tokens, multiple=1, fixed_rows=False):
     first = [0]
     while first[-1] < len(labels):
         first.append(int(np.searchsorted(starts, starts[first[-1]] + tokens, "right")) - 1)
+        assert first[-1] > first[-2], f"text {first[-1]} has more than {tokens} tokens"
     rows = max(np.diff(first)) if fixed_rows else 0
     for lo, hi in zip(first, first[1:]):
         sizes = np.diff(starts[lo:hi + 1])

@@ -64,13 +64,25 @@ static void read_values(const panel *p, const wf_gau_block *b, const float *tile
         memset(y, 0, (size_t)(b->height * p->cols) * sizeof *y);
 }
 
+/* V of the panel for these keys, [keys][cols]. */
+static void make_v(const wf_call *c, const wf_gau_shape *g, const panel *p, const wf_gau_keys *k,
+                   float *y)
+{
+    const wf_gau_segment *s = p->segment;
+    int64_t end = wf_min_i64(k->to, s->at + s->n), v = ((const wf_gau_attr *)c->attr)->v + p->at;
+    const float *x = (const float *)c->in[0].data + (s->row + k->from - s->at) * g->width + v;
+    for (int64_t i = k->from; i < end; i++, x += g->width, y += p->cols) {
+        wf_gau_ask(x, g->width, p->cols);
+        wf_vec_get()->silu(p->cols, y, x);
+    }
+    if (k->to > end) memset(y, 0, (size_t)((k->to - end) * p->cols) * sizeof *y);
+}
+
 static void run_panel(const wf_call *c, const wf_gau_shape *g, const work *w, const panel *p)
 {
     wf_gau_keys k = wf_gau_keys_of(&w->plan, p->segment);
-    wf_gau_part part = {p->segment, k.from, k.to, ((const wf_gau_attr *)c->attr)->v + p->at,
-                        p->cols};
     float *y = c->scratch, *values = y + B * p->cols;
-    wf_gau_part_silu(c, g, &part, values, p->cols);
+    make_v(c, g, p, &k, values);
     for (int64_t n = k.first; n < k.last; n++) {
         const wf_gau_block *b = &w->plan.blocks[n];
         read_values(p, b, w->tiles + b->tile, values + (b->from - k.from) * p->cols, y);

@@ -8,7 +8,7 @@
  *   softmax: dS' = A (dA - rowsum(dA A)), S' = (f q) k;   relu^2: dS' = 2 relu(S') dA / len
  *   d(f q) = dS' K   dK = dS'^T (f q)
  *
- * Phases: queries and keys of a block are made again; then for every wave (gau.h)
+ * Phases: queries and keys of a block are made again; then for every wave (gau_plan.h)
  *
  *   tiles    A of a block, transposed
  *   panels   64 columns of a segment after the other: U, V, dG, Y are read, dU and dV written once,

@@ -48,9 +48,9 @@ static void make_dy(const panel *p, const wf_gau_block *b)
 {
     int64_t n = p->cols;
     for (int64_t i = 0; i < b->n; i++) {
-        const float *dy = p->w->dy + (b->row + i) * p->g->e + p->at;
         if (wf_gau_ranges_of(p->s) > 1)
-            memcpy(p->dy + i * n, dy, (size_t)n * sizeof *dy);
+            memcpy(p->dy + i * n, p->w->dy + (b->row + i) * p->g->e + p->at,
+                   (size_t)n * sizeof *p->dy);
         else
             wf_gau_gate(p->c, p->g, b->row + i, p->at, n, p->dy + i * n);
     }

@@ -7,7 +7,7 @@ enum {
     B = WF_GAU_BLOCK,
     PAD = WF_GAU_PAD,
     SMALL = 32,            /* sequences are put together while they have no more rows */
-    MANY = 16,             /* brief segments are taken at once if so many share the threads, ... */
+    MANY = 16,             /* brief segments are taken at once if there are so many to share, ... */
     LITTLE = 1 << 16,      /* ... or if rows times e are no more: phases would mostly wait */
     TILE_FLOATS = 1 << 20, /* of a wave, unless one block needs more */
 };

@@ -106,16 +106,6 @@ void wf_gau_weigh(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b
 /* Multiply by the factors of dropout. */
 void wf_gau_drop(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b, float *x);
 
-/* Padded rows lo..hi-1 of a segment, columns from..from+cols-1 of P. */
-typedef struct wf_gau_part {
-    const wf_gau_segment *segment;
-    int64_t lo, hi, from, cols;
-} wf_gau_part;
-
-/* SiLU of it, rows ld apart. */
-void wf_gau_part_silu(const wf_call *c, const wf_gau_shape *g, const wf_gau_part *p, float *y,
-                      int64_t ld);
-
 /* A panel's rows lie far apart, where no hardware prefetches: a few rows ahead are asked for. */
 static inline void wf_gau_ask(const float *row, int64_t step, int64_t cols)
 {

@@ -66,20 +66,6 @@ void wf_gau_turn_block(const wf_call *c, const wf_gau_shape *g, const wf_gau_blo
     memset(keys + b->n * g->s, 0, rest);
 }
 
-void wf_gau_part_silu(const wf_call *c, const wf_gau_shape *g, const wf_gau_part *p, float *y,
-                      int64_t ld)
-{
-    const wf_vec *v = wf_vec_get();
-    const wf_gau_segment *s = p->segment;
-    int64_t end = wf_min_i64(p->hi, s->at + s->n);
-    const float *x = (const float *)c->in[0].data + (s->row + p->lo - s->at) * g->width + p->from;
-    for (int64_t i = p->lo; i < end; i++, x += g->width, y += ld) {
-        wf_gau_ask(x, g->width, p->cols);
-        v->silu(p->cols, y, x);
-    }
-    if (p->hi > end) memset(y, 0, (size_t)((p->hi - end) * ld) * sizeof *y);
-}
-
 /* ---- weights ---- */
 
 typedef struct tile {

@@ -4,9 +4,9 @@
  *
  * y is cut into panels of columns and those into chunks of rows; a panel's chunk is a unit. Kernels
  * want op(b) packed in strips of columns, a block of k at a time in the second-level cache: a unit
- * does that in its scratch, or phase 0 in work if several chunks need it. They read op(a) in place;
- * where it is stored the other way, it is transposed: in phase 0 if several panels need it, else
- * block by block. All cuts follow from shapes.
+ * does that in its scratch, or phase 0 in work if several chunks need it and it is not too large.
+ * They read op(a) in place; where it is stored the other way, it is transposed: in phase 0 if
+ * several panels need it and it is not too large, else block by block. All cuts follow from shapes.
  *
  * For products in bf16, phase 0 rounds both operands into work as their kernels want them.
  */
@@ -26,8 +26,9 @@ enum {
     UNITS = 40,       /* wanted, so that threads end together, */
     FEW = 12,         /* and rather narrow panels than fewer than this, */
     UNIT = 1 << 17,   /* but of no less work than that: FLOPs */
-    SHARED = 1 << 22, /* floats of an operand at most that is copied as a whole: it is memory */
-    TURN_FROM = 96,   /* columns for which a block of op(a) stored the other way is transposed */
+    SHARED =
+        1 << 22, /* floats of an item's operand at most that is copied as a whole: it is memory */
+    TURN_FROM = 96, /* columns for which a block of op(a) stored the other way is transposed */
 };
 
 typedef struct product {

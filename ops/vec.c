@@ -64,7 +64,6 @@ UNARY(relu, v_relu(a))
 UNARY(relu2, v_relu(a) * v_relu(a))
 
 BINARY(silu_mul, v_silu(a) * b)
-BINARY(silu_grad_mul, v_silu_grad(a) * b)
 BINARY(add, a + b)
 BINARY(sub, a - b)
 BINARY(mul, a *b)
@@ -354,7 +353,6 @@ const wf_vec WF_VEC_TABLE = {
     F(gelu),
     F(gelu_tanh),
     F(silu_mul),
-    F(silu_grad_mul),
     F(silu_both),
     F(gate_grad),
     F(relu),

@@ -30,7 +30,7 @@ typedef struct wf_vec {
         *gelu_tanh, *relu, *relu2;
     wf_binary_fn *add, *sub, *mul, *div, *max, *min, *pow, *equal, *less, *less_equal;
 
-    wf_binary_fn *silu_mul, *silu_grad_mul; /* silu(a) b, silu'(a) b */
+    wf_binary_fn *silu_mul; /* silu(a) b */
     /* y = silu(x), slope = silu'(x) */
     void (*silu_both)(int64_t n, float *y, float *slope, const float *x);
     /* of g = silu(u) y: dy = dg silu(u), du = dg y silu'(u) */

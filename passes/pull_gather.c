@@ -2,10 +2,10 @@
  * gather(f(x, ...), ids)  ->  f(gather(x, ids), ...)
  *
  * where f works row by row and nobody else reads its rows: elementwise ops, norms and softmax over
- * the last axis, products with a matrix on the right, and views that keep rows whole; on through
- * all of these to values that are needed as a whole. What broadcasts over rows (a bias) stays. So a
- * model whose loss looks at some of its tokens computes the end of its last layer for these alone,
- * and its gradient too.
+ * the last axis, dropout, products with a matrix on the right, and views that keep rows whole; on
+ * through all of these to values that are needed as a whole. What broadcasts over rows (a bias)
+ * stays. So a model whose loss looks at some of its tokens computes the end of its last layer for
+ * these alone, and its gradient too.
  *
  * Bits stay. f is computed for no other rows than before: gather gives zeros for an id outside, but
  * f(0) may be anything, and its slope infinite; so the nearest row that exists is taken there, and
@@ -14,7 +14,7 @@
  *   where(ids = near, f(gather(x, near), ...), 0),   near = clamp(ids, 0, rows - 1)
  *
  * Sums of gradients over rows may be rounded otherwise, and what is not finite in other rows does
- * not reach them any more. Random ops stay whole, for their numbers belong to places.
+ * not reach them any more. Dropout draws for a row what it would have drawn for it among all.
  */
 #include "passes/passes.h"
 
@@ -23,8 +23,9 @@
 #include <stdlib.h>
 
 /* More are gathered as they are; rows beyond are no float of their own (ids are clamped as such);
- * every gather costs: at least half of the rows must go. */
-enum { MOST_VALUES = 64, MOST_ROWS = 1 << 24, LEAST_FACTOR = 2 };
+ * every gather costs: at least half of the rows must go, and see pays. TERMS of a product take the
+ * time that one number takes to move. */
+enum { MOST_VALUES = 64, MOST_ROWS = 1 << 24, LEAST_FACTOR = 2, TERMS = 32 };
 
 /* A value that is asked for its rows at ids only, as far as it is known. */
 typedef struct value {
@@ -37,7 +38,8 @@ typedef struct pull {
     int64_t rows; /* of the table: the leading axes of each value have so many elements together */
     wf_node *near;
     value values[MOST_VALUES];
-    int n, kernels; /* kernels: of values that are picked */
+    int n;
+    int64_t work; /* numbers that kernels of picked values make of a row */
 } pull;
 
 /* How many axes from the first on have so many elements together; 0: that is not so. */
@@ -83,7 +85,7 @@ static bool is_row_by_row(const wf_node *x, int64_t rows)
 {
     int axes = row_axes(&x->shape, rows);
     if (x->dtype != WF_F32) return false;
-    if (x->op == &wf_op_matmul) return wf_matmul_is_by_row(x);
+    if (x->op == &wf_op_matmul) return axes == 1 && wf_matmul_is_by_row(x);
     if (x->op == &wf_op_reshape) return row_axes(&x->in[0]->shape, rows) > 0;
     if (x->op == &wf_op_slice) return ((const wf_slice_attr *)x->attr)->axis >= axes;
     if (x->op == &wf_op_dropout) return x->n_in == 1;
@@ -98,6 +100,12 @@ static value *find(pull *p, wf_node *x)
     return &p->values[i];
 }
 
+/* Of a row of x. */
+static int64_t numbers(const pull *p, const wf_node *x)
+{
+    return wf_elements(&x->shape) / p->rows;
+}
+
 /* A value that is picked reads x: pick that too, if it is the last one. */
 static void read(pull *p, wf_node *x)
 {
@@ -105,12 +113,22 @@ static void read(pull *p, wf_node *x)
     if (++v->reads < x->n_users) return;
     if (p->n + x->n_in > MOST_VALUES || !is_row_by_row(x, p->rows)) return;
     v->is_picked = true;
-    p->kernels += !(x->op->traits & WF_VIEW);
+    int64_t terms = x->op == &wf_op_matmul ? wf_last(&x->in[0]->shape) : 0;
+    if (!(x->op->traits & WF_VIEW)) p->work += numbers(p, x) * (1 + terms / TERMS);
     int axes = row_axes(&x->shape, p->rows);
     for (int i = 0; i < x->n_in; i++) /* all of them first: there is room for them now */
         if (has_rows(x, axes, i)) find(p, x->in[i]);
     for (int i = 0; i < x->n_in; i++)
         if (has_rows(x, axes, i)) read(p, x->in[i]);
+}
+
+/* Do kernels and gathers, of count rows, handle fewer numbers than now? */
+static bool pays(const pull *p, int64_t count)
+{
+    int64_t gathered = -numbers(p, p->values[0].x); /* the table is not gathered any more */
+    for (int i = 0; i < p->n; i++)
+        if (!p->values[i].is_picked) gathered += numbers(p, p->values[i].x);
+    return (double)count * (double)(p->work + gathered) < (double)p->rows * (double)p->work;
 }
 
 static wf_node *shaped(wf_node *x, const wf_shape *s)
@@ -175,11 +193,12 @@ static wf_node *pull_gather(wf_node *n)
                       : table->n_users > 1          ? "its rows have another reader"
                                                     : NULL;
     if (why) {
-        if (is_row_by_row(table, p.rows)) wf_note(table, "%s", why);
+        bool is_kernel = !(table->op->traits & WF_VIEW);
+        if (is_kernel && is_row_by_row(table, p.rows)) wf_note(table, "%s", why);
         return NULL;
     }
     read(&p, table);
-    if (p.kernels == 0) return NULL;
+    if (!pays(&p, count)) return NULL;
     n->graph->scope = n->scope;
     wf_node *id = wf_cast(shaped(ids, &WF_SHAPE(count)), WF_F32);
     wf_node *near = wf_clamp(id, 0, (float)(p.rows - 1));

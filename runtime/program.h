@@ -33,7 +33,7 @@ typedef struct wf_step {
     size_t work;             /* offset in the slab, if the op has work */
     int value;               /* its output */
     bool alone;              /* too small to wake anybody */
-    wf_timing last, fastest; /* of the last run; of the one that took the least */
+    wf_timing last, fastest; /* of the last run; of the one with the least pace */
 } wf_step;
 
 typedef struct wf_bound {
@@ -63,6 +63,7 @@ struct wf_program {
     bool has_effects;
     wf_lifetime *life; /* of values, then of the work of steps; bytes 0: nothing of its own */
     int64_t timed;     /* runs whose steps were timed */
+    double least_pace; /* of them: nanoseconds for a FLOP */
     bool is_timed;
     int64_t runs;   /* finished ones of a program without effects: the store counts the others */
     bool look_only; /* neither parameters nor memory: it cannot run */
@@ -85,7 +86,7 @@ wf_status wf_program_settle(wf_program *p);
 /* Run one step; count is the number of finished runs, for random ops. */
 void wf_program_step(const wf_program *p, const wf_step *s, int64_t count);
 
-/* The last run was timed: keep its times if it took the least so far. */
+/* The last run was timed: keep its times if it took the least so far for its FLOPs. */
 void wf_program_keep_fastest(wf_program *p);
 
 /* The values that a step reads, in the order of its inputs. */

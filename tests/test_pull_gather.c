@@ -155,6 +155,8 @@ ROW(by_integers, wf_apply2(&chosen_op, NULL, l->x, wf_cast(l->z, WF_I32)))
 ROW(turned, wf_transpose(wf_matmul_t(l->w, l->x), WF_AXES(1, 0)))
 ROW(product_of_turned, wf_t_matmul(wf_transpose(l->x, WF_AXES(1, 0)), l->w))
 ROW(narrow_product, wf_matmul(l->x, wf_slice(l->w, 1, 0, 16)))
+ROW(flat_product, wf_reshape(wf_matmul(l->x, l->w), WF_SHAPE((int64_t)ROWS *WIDTH)))
+ROW(narrow_part, wf_tanh(wf_slice(l->x, 1, 0, 2)))
 ROW(dropped, wf_dropout(l->x, 0.5f))
 ROW(dropped_inside, wf_add(l->x, wf_dropout(wf_matmul(l->z, l->w), 0.5f)))
 ROW(in_three, wf_reshape(wf_linear(wf_reshape(l->x, WF_SHAPE(3, 4, WIDTH)), l->w, l->b),
@@ -239,6 +241,8 @@ static const row cases[] = {
     {"a product whose rows are columns stays", product_of_turned, "matmul", "gather"},
     {"a product whose sums depend on how many rows there are stays", narrow_product, "matmul",
      "gather"},
+    {"a product each of whose numbers is a row stays", flat_product, "matmul", ""},
+    {"what is much less than its gathers stays", narrow_part, "slice tanh", "gather"},
     {"dropout, with its draws", dropped, "", "reshape gather dropout where"},
     {"what is behind it", dropped_inside, "", "reshape gather gather matmul dropout add where"},
     {"rows of two axes", in_three, "", "reshape gather matmul add where"},

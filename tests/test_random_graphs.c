@@ -286,6 +286,7 @@ static wf_node *by_integers(draw *d, wf_node *x)
     switch (next(d, 7)) {
     case 6: { /* few of the rows of what nobody else may read */
         wf_node *y = next(d, 2) ? binary(d, x) : along_rows(d, x);
+        if (!next(d, 4)) y = wf_reshape(y, WF_SHAPE(wf_elements(&y->shape)));
         wf_shape few = {.rank = 1, .dim = {1 + next(d, 2)}};
         return wf_gather(y, wf_constants_i32(d->g, few, ids + next(d, 3)));
     }

@@ -37,9 +37,9 @@ typedef struct wf_explain_options {
 
 /* What the compiler did and where time goes: passes with their nodes; patterns that fired, with
  * what they save, and those that nearly fired, with what stopped them; the plan of memory; the cost
- * of every kernel; after runs, of the one that took the least: its time, rates, part of what the
- * machine can do and how long threads waited in it. A program compiled without .explain tells
- * memory and cost alone. malloc'ed: free() it. NULL: out of memory. options NULL: text. */
+ * of every kernel; after runs, of the one that took the least for its FLOPs: time, rates, part of
+ * what the machine can do and how long threads waited in it. A program compiled without .explain
+ * tells memory and cost alone. malloc'ed: free() it. NULL: out of memory. options NULL: text. */
 WF_API char *wf_program_explain(const wf_program *p, const wf_explain_options *options);
 
 /* Repeat the last run of p, or the last training run over its store, with the same random draws,
