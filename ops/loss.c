@@ -231,6 +231,7 @@ const wf_op wf_op_cross_entropy_grad = {
     .name = "cross_entropy_grad",
     .doc = "(softmax(x) - [label]) dl",
     .arity = 3,
+    .traits = WF_INPLACE,
     .attr_size = sizeof(wf_loss_attr),
     .infer = grad_infer,
     .grad = grad_grad,
