@@ -1,7 +1,6 @@
 /*
  * The fused gated attention unit (Hua et al. 2022, "Transformer Quality in Linear Time"), shared by
- * its forward pass (gau.c) and its backward pass (gau_grad.c,
- * gau_panels.c, gau_rows.c).
+ * its forward pass (gau.c) and its backward pass (gau_grad.c, gau_panels.c, gau_rows.c).
  *
  * P is the slab of pre-activations [..., n, 2e+s] whose columns are u | v | z; U, V, Z are SiLU of
  * them and never exist as a whole. One item is one sequence of a padded batch, or a whole packed

@@ -5,9 +5,8 @@
 
 #include "ops/gau_plan.h"
 
-enum {
-    WF_GAU_RANGE = 256
-}; /* keys that are taken together: V and dV of a panel stay in the cache */
+/* Keys that are taken together: V and dV of a panel stay in the cache. */
+enum { WF_GAU_RANGE = 256 };
 
 /* Everything in work. [padded] rows are those of all items, padded. */
 typedef struct wf_gau_work {

@@ -26,9 +26,8 @@ enum {
     UNITS = 40,       /* wanted, so that threads end together, */
     FEW = 12,         /* and rather narrow panels than fewer than this, */
     UNIT = 1 << 17,   /* but of no less work than that: FLOPs */
-    SHARED =
-        1 << 22, /* floats of an item's operand at most that is copied as a whole: it is memory */
-    TURN_FROM = 96, /* columns for which a block of op(a) stored the other way is transposed */
+    SHARED = 1 << 22, /* floats of an operand (of one item) that is copied as a whole, at most */
+    TURN_FROM = 96,   /* columns for which a block of op(a) stored the other way is transposed */
 };
 
 typedef struct product {

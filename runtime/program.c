@@ -157,9 +157,8 @@ void wf_program_keep_fastest(wf_program *p)
 {
     if (p->n_steps == 0) return;
     const wf_step *from = p->steps, *to = from + p->n_steps - 1;
-    double flops = 1; /* data may decide how many: a run of little work is none that was fast */
-    for (int s = 0; s < p->n_steps; s++) flops += from[s].last.flops;
-    double pace = (double)(to->last.end - from->last.start) / flops;
+    /* data may decide how many FLOPs a run has: one of little work is none that was fast */
+    double pace = (double)(to->last.end - from->last.start) / (1 + p->stats.flops);
     if (p->timed++ > 0 && pace >= p->least_pace) return;
     p->least_pace = pace;
     for (int s = 0; s < p->n_steps; s++) p->steps[s].fastest = p->steps[s].last;

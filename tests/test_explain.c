@@ -614,9 +614,10 @@ static void seem_to_run(wf_program *p, int64_t more, double flops)
     int64_t now = 0;
     for (int i = 0; i < p->n_steps; i++) {
         int64_t end = now + ms + (i == 0 ? more * ms : 0);
-        p->steps[i].last = (wf_timing){now, end, end - now, flops};
+        p->steps[i].last = (wf_timing){.start = now, .end = end, .busy = end - now};
         now = end;
     }
+    p->stats.flops = flops;
     wf_program_keep_fastest(p);
 }
 
