@@ -344,6 +344,7 @@ static wf_node *copy_node(wf_graph *to, const wf_node *n, wf_node *const map[])
     if (wf_is_poison(y)) return y;
     y->name = n->name;
     y->salt = n->salt;
+    y->is_assigned = n->is_assigned;
     return settle(y);
 }
 

@@ -79,9 +79,10 @@ wf_node **wf_walk(wf_graph *g, int *n);
 wf_node **wf_walk_from(wf_node *root, int *n); /* the same as if root alone were needed */
 wf_node *wf_resolve(wf_node *n);               /* follow replacements */
 void wf_replace(wf_node *old, wf_node *by);
+void wf_set_input(wf_node *n, int i, wf_node *x); /* for one reader */
 void wf_remove_effect(wf_node *n);
 /* Effect by, which is in the list already, does what old and also (or NULL) did. */
-void wf_replace_effects(wf_node *old, wf_node *also, const wf_node *by);
+void wf_replace_effects(wf_node *old, wf_node *also, wf_node *by);
 /* Does a gradient flow from n to its inputs, if its op knows how? */
 static inline bool wf_flows(const wf_node *n)
 {

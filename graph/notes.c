@@ -1,4 +1,5 @@
-/* Notes of passes. What a pattern saves is the cost of the whole graph before less that after. */
+/* Notes of passes. What a pattern saves is the cost of the whole graph before less that after; it
+ * is kept by counts of readers, which follow what passes replace. */
 #include "graph/notes.h"
 
 #include <stdlib.h>
@@ -17,9 +18,9 @@ static wf_noted *add(const wf_node *n, const char *text)
     if (!line) return NULL;
     *line = (wf_noted){
         .pass = n->graph->pass ? n->graph->pass : "", .path = wf_path_of(n), .text = text};
-    wf_noted **end = &notes->noted;
-    while (*end) end = &(*end)->next;
-    return *end = line;
+    *notes->end = line;
+    notes->end = &line->next;
+    return line;
 }
 
 void wf_note(const wf_node *n, const char *format, ...)
@@ -31,64 +32,120 @@ void wf_note(const wf_node *n, const char *format, ...)
     va_end(ap);
 }
 
-struct walk {
-    const wf_node **stack;
-    int n;
-    char *is_met; /* by id */
+/* Not wf_node.n_users: these are counted anew by walks alone, and a pass that is listened to must
+ * find the patterns that one finds that is not. */
+struct wf_needed {
+    int readers;   /* outputs, the list of effects, and inputs of what is needed */
+    wf_cost cost;  /* 0 where it is not needed */
+    wf_node *next; /* of those whose inputs wait to be counted */
 };
 
-static void meet(struct walk *w, wf_node *x)
+static bool make_room(wf_graph *g)
 {
-    x = wf_resolve(x);
-    if (w->is_met[x->id]) return;
-    w->is_met[x->id] = 1;
-    w->stack[w->n++] = x;
+    wf_notes *t = g->notes;
+    if (g->n_nodes <= t->room) return true;
+    int room = 2 * g->n_nodes;
+    struct wf_needed *grown = wf_graph_alloc(g, (size_t)room * sizeof *grown);
+    if (!grown) return false;
+    if (t->room) memcpy(grown, t->needed, (size_t)t->room * sizeof *grown);
+    t->needed = grown;
+    t->room = room;
+    return true;
 }
 
-/* The cost of all that is needed now. Not by wf_walk: it counts readers anew, and then a pass that
- * is listened to would find other patterns than one that is not. */
-static wf_cost cost_of(const wf_graph *g)
+static void count(wf_notes *t, wf_node *x, int more, wf_node **list)
 {
-    size_t all = (size_t)g->n_nodes + 1;
-    struct walk w = {.stack = malloc(all * sizeof *w.stack), .is_met = calloc(all, 1)};
-    wf_cost sum = {0};
-    bool ok = w.stack && w.is_met;
-    for (int i = 0; ok && i < g->n_outputs; i++) meet(&w, g->outputs[i].node);
-    for (int i = 0; ok && i < g->n_effects; i++) meet(&w, g->effects[i]);
-    while (w.n > 0) {
-        const wf_node *x = w.stack[--w.n];
-        wf_cost c = wf_node_cost(x);
-        sum.flops += c.flops;
-        sum.bytes += c.bytes;
-        for (int j = 0; j < x->n_in; j++) meet(&w, x->in[j]);
+    x = wf_resolve(x);
+    struct wf_needed *at = &t->needed[x->id];
+    bool was = at->readers > 0;
+    at->readers += more;
+    if (was == (at->readers > 0)) return;
+    at->next = *list;
+    *list = x;
+}
+
+static void set_cost(wf_notes *t, struct wf_needed *at, wf_cost cost)
+{
+    t->now.flops += cost.flops - at->cost.flops;
+    t->now.bytes += cost.bytes - at->cost.bytes;
+    at->cost = cost;
+}
+
+/* So many readers more of x, or less. Where it is needed now or no more, it reads its inputs now or
+ * no more. */
+static void add_readers(wf_notes *t, wf_node *x, int more)
+{
+    wf_node *list = NULL;
+    count(t, x, more, &list);
+    while (list) {
+        wf_node *n = list;
+        struct wf_needed *at = &t->needed[n->id];
+        int sign = at->readers > 0 ? 1 : -1;
+        list = at->next;
+        set_cost(t, at, sign > 0 ? wf_node_cost(n) : (wf_cost){0});
+        for (int j = 0; j < n->n_in; j++) count(t, n->in[j], sign, &list);
     }
-    free(w.stack);
-    free(w.is_met);
-    return sum;
+}
+
+/* All readers of old, which is replaced, read by. */
+static void move_readers(wf_notes *t, const wf_node *old, wf_node *by)
+{
+    struct wf_needed *at = &t->needed[old->id];
+    if (at->readers <= 0) return;
+    add_readers(t, by, at->readers);
+    at->readers = 0;
+    set_cost(t, at, (wf_cost){0});
+    for (int j = 0; j < old->n_in; j++) add_readers(t, old->in[j], -1);
+}
+
+static void count_all(wf_graph *g)
+{
+    wf_notes *t = g->notes;
+    if (!make_room(g)) return;
+    memset(t->needed, 0, (size_t)t->room * sizeof *t->needed);
+    t->now = (wf_cost){0};
+    for (int i = 0; i < g->n_outputs; i++) add_readers(t, g->outputs[i].node, 1);
+    for (int i = 0; i < g->n_effects; i++) add_readers(t, g->effects[i], 1);
+    t->cost = t->now;
 }
 
 void wf_notes_look(wf_graph *g)
 {
     if (!g->notes) return;
-    for (wf_noted **at = &g->notes->noted; *at;) {
+    wf_noted **at = &g->notes->noted;
+    while (*at) {
         bool is_old = !(*at)->fired && !strcmp((*at)->pass, g->pass);
         if (is_old)
             *at = (*at)->next;
         else
             at = &(*at)->next;
     }
-    g->notes->cost = cost_of(g);
+    g->notes->end = at;
+    count_all(g);
 }
 
-void wf_notes_fired(const wf_node *old, const wf_node *also, const wf_node *by)
+void wf_notes_input(const wf_node *n, int i, wf_node *was)
+{
+    wf_notes *t = n->graph->notes;
+    if (!t || wf_is_poison(n->in[i]) || !make_room(n->graph)) return;
+    struct wf_needed *at = &t->needed[n->id];
+    if (at->readers <= 0) return;
+    add_readers(t, n->in[i], 1);
+    add_readers(t, was, -1);
+    set_cost(t, at, wf_node_cost(n));
+}
+
+void wf_notes_fired(const wf_node *old, const wf_node *also, wf_node *by)
 {
     wf_graph *g = old->graph;
     if (!g->notes || g->status != WF_OK || (old->op->traits & WF_REQUEST)) return;
     wf_noted *line =
         add(old, wf_arena_text(&g->arena, "%s%s%s -> %s", old->op->name, also ? " + " : "",
                                also ? also->op->name : "", by->op->name));
-    if (!line) return;
-    wf_cost before = g->notes->cost, now = g->notes->cost = cost_of(g);
+    if (!line || !make_room(g)) return;
+    move_readers(g->notes, old, by);
+    if (also) move_readers(g->notes, also, by);
+    wf_cost before = g->notes->cost, now = g->notes->cost = g->notes->now;
     line->fired = true;
     line->saved.flops = before.flops - now.flops;
     line->saved.bytes = before.bytes - now.bytes;
@@ -101,6 +158,7 @@ bool wf_notes_listen(wf_graph *g)
     if (g->notes) {
         g->notes->declared = wf_arena_text(&g->arena, "%s", text);
         g->notes->n_nodes = wf_graph_size(g);
+        g->notes->end = &g->notes->noted;
     }
     free(text);
     if (g->notes && g->notes->declared) return true;
@@ -116,7 +174,8 @@ void wf_notes_passed(wf_graph *g)
     wf_passed *p = order ? wf_graph_alloc(g, sizeof *p) : NULL, **end = &g->notes->passes;
     if (p) {
         *p = (wf_passed){.pass = g->pass, .before = g->notes->n_nodes, .after = n};
-        p->cost = cost_of(g);
+        count_all(g);
+        p->cost = g->notes->now;
         while (*end) end = &(*end)->next;
         *end = p;
         g->notes->n_nodes = n;

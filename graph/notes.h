@@ -22,11 +22,14 @@ typedef struct wf_passed {
 
 /* In the graph's arena, in order of time. */
 typedef struct wf_notes {
-    wf_noted *noted;
+    wf_noted *noted, **end; /* end: where the next one goes */
     wf_passed *passes;
-    const char *declared; /* the graph's text before the first pass */
-    int n_nodes;          /* live ones after the last pass, ... */
-    wf_cost cost;         /* ... and the cost after the last pattern that fired */
+    const char *declared;     /* the graph's text before the first pass */
+    int n_nodes;              /* live ones after the last pass, ... */
+    wf_cost cost;             /* ... and the cost after the last pattern that fired */
+    wf_cost now;              /* the cost of all that is needed, ... */
+    struct wf_needed *needed; /* ... and by id how it is needed */
+    int room;
 } wf_notes;
 
 /* What a reader calls the place of a node: never "". */
@@ -43,6 +46,8 @@ bool wf_notes_listen(wf_graph *g);
 void wf_notes_look(wf_graph *g);
 void wf_notes_passed(wf_graph *g);
 /* by has taken the place of old and also (or NULL). */
-void wf_notes_fired(const wf_node *old, const wf_node *also, const wf_node *by);
+void wf_notes_fired(const wf_node *old, const wf_node *also, wf_node *by);
+/* n reads its input i instead of was. */
+void wf_notes_input(const wf_node *n, int i, wf_node *was);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 wf_node *wf_resolve(wf_node *n)
 {
@@ -19,16 +20,24 @@ void wf_replace(wf_node *old, wf_node *by)
     wf_notes_fired(old, NULL, by);
 }
 
+void wf_set_input(wf_node *n, int i, wf_node *x)
+{
+    wf_node *was = n->in[i];
+    n->in[i] = x;
+    wf_notes_input(n, i, was);
+}
+
 void wf_remove_effect(wf_node *n)
 {
     wf_graph *g = n->graph;
-    int kept = 0;
-    for (int i = 0; i < g->n_effects; i++)
-        if (g->effects[i] != n) g->effects[kept++] = g->effects[i];
-    g->n_effects = kept;
+    int at = 0;
+    while (at < g->n_effects && g->effects[at] != n) at++;
+    if (at == g->n_effects) return;
+    g->n_effects--;
+    memmove(g->effects + at, g->effects + at + 1, (size_t)(g->n_effects - at) * sizeof *g->effects);
 }
 
-void wf_replace_effects(wf_node *old, wf_node *also, const wf_node *by)
+void wf_replace_effects(wf_node *old, wf_node *also, wf_node *by)
 {
     wf_remove_effect(old);
     if (also) wf_remove_effect(also);

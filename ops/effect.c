@@ -47,12 +47,9 @@ void wf_assign(wf_node *leaf, wf_node *value)
     wf_shape is = wf_shape_of(value), was = wf_shape_of(leaf);
     if (g->due && wf_shape_equal(&is, &was)) value = wf_where(g->due, value, leaf);
     wf_node *y = wf_apply2(&wf_op_assign, NULL, leaf, value);
-    for (int i = 0; i < g->n_effects && !wf_is_poison(y); i++)
-        if (g->effects[i] != y && g->effects[i]->op == &wf_op_assign &&
-            g->effects[i]->in[0] == leaf) {
-            wf_fail(y, "%s is assigned twice in one run", leaf->name);
-            return;
-        }
+    if (wf_is_poison(y)) return;
+    if (leaf->is_assigned) wf_fail(y, "%s is assigned twice in one run", leaf->name);
+    leaf->is_assigned = true;
 }
 
 const wf_op wf_op_assign = {

@@ -5,6 +5,7 @@
 #include "graph/base.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct item {
     size_t bytes;
@@ -18,38 +19,43 @@ static int larger_first(const void *a, const void *b)
     return x->index - y->index;
 }
 
-static bool overlap(const wf_lifetime *a, const wf_lifetime *b)
-{
-    return a->first <= b->last && b->first <= a->last;
-}
+/* Side by side, since each is looked at again for all that are smaller. */
+struct placed {
+    size_t from, to; /* bytes; to is aligned */
+    int first, last; /* steps */
+};
 
 /* placed[] is sorted by offset: the first gap between live values that is large enough. */
-static size_t find_gap(const wf_lifetime life[], const size_t offset[], const int placed[], int n,
-                       int me)
+static size_t find_gap(const struct placed placed[], int n, const wf_lifetime *me)
 {
     size_t at = 0;
     for (int i = 0; i < n; i++) {
-        int other = placed[i];
-        if (!overlap(&life[me], &life[other])) continue;
-        if (offset[other] >= at + life[me].bytes) break;
-        size_t end = offset[other] + life[other].bytes;
-        end = (end + WF_ALIGN - 1) / WF_ALIGN * WF_ALIGN;
-        if (end > at) at = end;
+        if (placed[i].first > me->last || me->first > placed[i].last) continue;
+        if (placed[i].from >= at + me->bytes) break;
+        if (placed[i].to > at) at = placed[i].to;
     }
     return at;
 }
 
-static void insert(const size_t offset[], int placed[], int n, int me)
+/* Behind those that begin at the same byte. */
+static void insert(struct placed placed[], int n, const struct placed *me)
 {
-    int at = n;
-    for (; at > 0 && offset[placed[at - 1]] > offset[me]; at--) placed[at] = placed[at - 1];
-    placed[at] = me;
+    int lo = 0, hi = n;
+    while (lo < hi) {
+        int middle = (lo + hi) / 2;
+        if (placed[middle].from <= me->from)
+            lo = middle + 1;
+        else
+            hi = middle;
+    }
+    memmove(placed + lo + 1, placed + lo, (size_t)(n - lo) * sizeof *placed);
+    placed[lo] = *me;
 }
 
 size_t wf_plan(int n, const wf_lifetime life[], size_t offset[])
 {
     struct item *items = malloc(((size_t)n + 1) * sizeof *items);
-    int *placed = malloc(((size_t)n + 1) * sizeof *placed);
+    struct placed *placed = malloc(((size_t)n + 1) * sizeof *placed);
     size_t total = 0;
     int count = 0;
     if (!items || !placed) {
@@ -61,11 +67,12 @@ size_t wf_plan(int n, const wf_lifetime life[], size_t offset[])
     qsort(items, (size_t)n, sizeof *items, larger_first);
     for (int i = 0; i < n && items[i].bytes > 0; i++) {
         int me = items[i].index;
-        offset[me] = find_gap(life, offset, placed, count, me);
-        insert(offset, placed, count++, me);
-        if (offset[me] + life[me].bytes > total) total = offset[me] + life[me].bytes;
+        size_t at = offset[me] = find_gap(placed, count, &life[me]);
+        size_t end = (at + life[me].bytes + WF_ALIGN - 1) / WF_ALIGN * WF_ALIGN;
+        insert(placed, count++, &(struct placed){at, end, life[me].first, life[me].last});
+        if (end > total) total = end;
     }
     free(items);
     free(placed);
-    return (total + WF_ALIGN - 1) / WF_ALIGN * WF_ALIGN;
+    return total;
 }

@@ -30,18 +30,17 @@ static wf_dtype type_of(const wf_program *p, const wf_node *leaf)
     return i >= 0 && wf_is_real(p->store->tensors[i].dtype) ? p->store->tensors[i].dtype : WF_F32;
 }
 
-static void narrow_leaf(wf_graph *g, wf_node *x, wf_dtype type)
+/* assign: the effect that assigns x, or NULL. */
+static void narrow_leaf(wf_graph *g, wf_node *x, wf_node *assign, wf_dtype type)
 {
     wf_leaf_attr a = *(const wf_leaf_attr *)x->attr;
     a.dtype = type;
     wf_node *leaf = wf_leaf_new(g, x->op, &a, x->name);
-    for (int i = 0; i < g->n_effects; i++) {
-        wf_node *e = g->effects[i];
-        if (e->op != &wf_op_assign || e->in[0] != x) continue;
-        g->scope = e->scope;
-        e->in[0] = leaf;
-        e->in[1] = wf_narrowed(e->in[1], type, (uint32_t)wf_hash(x->name) | 1);
-        e->dtype = type;
+    if (assign) {
+        g->scope = assign->scope;
+        assign->dtype = type;
+        wf_set_input(assign, 0, leaf);
+        wf_set_input(assign, 1, wf_narrowed(assign->in[1], type, (uint32_t)wf_hash(x->name) | 1));
     }
     g->scope = x->scope;
     wf_replace(x, wf_widened(leaf));
@@ -53,16 +52,22 @@ static bool store_narrow(wf_graph *g)
     int n;
     bool changed = false;
     wf_node **order = wf_walk(g, &n);
+    wf_node **assign =
+        calloc((size_t)g->n_nodes + 1, sizeof *assign); /* by id of what it assigns */
+    if (!assign) wf_graph_fail(g, WF_ENOMEM, "out of memory while storing in 16 bits");
+    for (int i = 0; assign && i < g->n_effects; i++)
+        if (g->effects[i]->op == &wf_op_assign) assign[g->effects[i]->in[0]->id] = g->effects[i];
     for (int i = 0; order && i < n && g->status == WF_OK; i++) {
         wf_node *x = order[i];
         bool is_stored = x->op == &wf_op_param || x->op == &wf_op_state;
         if (!is_stored || x->dtype != WF_F32) continue;
         wf_dtype type = type_of(g->program, x);
         if (type == WF_F32) continue;
-        narrow_leaf(g, x, type);
+        narrow_leaf(g, x, assign[x->id], type);
         changed = true;
     }
     free(order);
+    free(assign);
     return changed;
 }
 

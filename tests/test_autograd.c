@@ -453,6 +453,22 @@ Test(autograd, a_leaf_is_assigned_once)
     wf_graph_free(g);
 }
 
+Test(autograd, what_the_model_assigns_is_not_trained_too)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *p = wf_param(g, "p", WF_SHAPE(2), (wf_role){0}, (wf_init){0});
+    wf_assign(p, wf_shift(p, 1));
+    wf_minimize(wf_sum(p, WF_ALL, false), &wf_sgd, NULL, NULL);
+    wf_runtime *rt = wf_runtime_new(&(wf_runtime_options){.threads = 1});
+    wf_store *s = wf_store_new(1);
+    wf_program *compiled;
+    cr_expect_eq(wf_compile(&compiled, g, s, rt, NULL), WF_EMODEL);
+    cr_expect(strstr(wf_error(), "p is assigned twice"), "%s", wf_error());
+    wf_store_free(s);
+    wf_runtime_free(rt);
+    wf_graph_free(g);
+}
+
 /* ---- ops without a gradient ---- */
 
 static void identity_lane(const void *attr, int64_t n, float *y, const float *const x[])

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <weft/op.h>
 
-#include "graph/graph.h"
+#include "graph/notes.h"
 #include "runtime/pool.h"
 #include "runtime/program.h"
 
@@ -664,4 +664,78 @@ Test(explain, a_pool_tells_how_long_its_threads_worked_once_asked_to)
                   (long long)busy, (long long)took);
     }
     wf_pool_free(p);
+}
+
+/* n small tensors, each with a gradient of its own, under AdamW. */
+static wf_graph *many_tensors(int n)
+{
+    wf_graph *g = wf_graph_new();
+    wf_node *loss = wf_constant(g, 0);
+    for (int i = 0; i < n; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "p%d", i);
+        wf_node *p = wf_param(g, name, WF_SHAPE(8, 8), kernel, normal);
+        snprintf(name, sizeof name, "x%d", i);
+        wf_node *x = wf_input(g, name, WF_F32, WF_SHAPE(8, 8));
+        loss = wf_add(loss, wf_sum(wf_mul(p, x), WF_ALL, false));
+    }
+    wf_minimize(loss, &wf_adamw, NULL, NULL);
+    return g;
+}
+
+static double seconds_to_compile(int n, bool explain)
+{
+    told t = compile(many_tensors(n), (wf_compile_options){.explain = explain}, 1);
+    double seconds = wf_program_get_stats(t.p).compile_seconds;
+    free(explain ? wf_program_explain(t.p, NULL) : NULL);
+    end(&t);
+    return seconds;
+}
+
+Test(explain, listening_to_the_passes_takes_no_longer_than_they_do)
+{
+    double alone = seconds_to_compile(500, false), heard = seconds_to_compile(500, true);
+    cr_expect_lt(heard, 10 * alone, "500 tensors: %.3f s, heard %.3f s", alone, heard);
+}
+
+/* What the patterns of a pass saved, and what the costs of all that is needed say, counted anew. */
+static void check_savings(const wf_program *p, const char *pass)
+{
+    const wf_notes *notes = p->g->notes;
+    wf_cost before = {0}, less = {0}, saved = {0};
+    for (const wf_passed *x = notes->passes; x; before = x->cost, x = x->next) {
+        if (strcmp(x->pass, pass) != 0 || x == notes->passes) continue;
+        less.flops += before.flops - x->cost.flops;
+        less.bytes += before.bytes - x->cost.bytes;
+    }
+    int n = 0;
+    for (const wf_noted *x = notes->noted; x; x = x->next) {
+        if (!x->fired || strcmp(x->pass, pass) != 0) continue;
+        saved.flops += x->saved.flops;
+        saved.bytes += x->saved.bytes;
+        n++;
+    }
+    cr_expect_gt(n, 10, "%s", pass);
+    cr_expect_float_eq(saved.flops, less.flops, 0.5, "%s: FLOPs %f, counted anew %f", pass,
+                       saved.flops, less.flops);
+    cr_expect_float_eq(saved.bytes, less.bytes, 0.5, "%s: bytes %f, counted anew %f", pass,
+                       saved.bytes, less.bytes);
+}
+
+Test(explain, what_patterns_save_adds_up_to_what_is_saved)
+{
+    static const char *const passes[] = {"store_narrow", "lower", "widen_inside", "fuse_pointwise",
+                                         "fuse_linear"};
+    wf_graph *g = wf_graph_new();
+    wf_node *x = wf_input(g, "x", WF_F32, WF_SHAPE(16, 64));
+    for (int i = 0; i < 12; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "layer_%d", i);
+        x = wf_tanh(wf_dense(x, 64, true, normal, name));
+    }
+    wf_minimize(wf_mean(x, WF_ALL, false), &wf_adamw, NULL, &(wf_minimize_options){.ema = 0.9f});
+    wf_compile_options o = {.explain = true, .weights = WF_BF16, .states = WF_F16};
+    told t = compile(g, o, 1);
+    for (size_t i = 0; i < sizeof passes / sizeof *passes; i++) check_savings(t.p, passes[i]);
+    end(&t);
 }

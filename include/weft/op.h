@@ -118,8 +118,9 @@ struct wf_node {
     void *attr;
     wf_node **in;
     int n_in;
-    int n_users; /* inputs of live nodes that are this node; kept up to date between passes */
-    int id;      /* order of birth */
+    int n_users;      /* inputs of live nodes that are this node; kept up to date between passes */
+    int id;           /* order of birth */
+    bool is_assigned; /* a leaf: some wf_assign, dead or alive, writes it */
     wf_dtype dtype;
     wf_shape shape;
     wf_node *forward;       /* set while a pass replaces this node */
