@@ -20,10 +20,13 @@ if(WF_SANITIZE MATCHES thread)
 endif()
 
 pkg_check_modules(criterion REQUIRED QUIET IMPORTED_TARGET criterion)
+add_library(test_start OBJECT tests/start.c)
+wf_flags(test_start)
+target_include_directories(test_start PRIVATE ${WF_INCLUDES})
 file(GLOB sources CONFIGURE_DEPENDS tests/test_*.c)
 foreach(source IN LISTS sources)
     cmake_path(GET source STEM name)
-    wf_program(${name} tests SOURCES ${source}
+    wf_program(${name} tests SOURCES ${source} $<TARGET_OBJECTS:test_start>
         LIBRARIES weft_cases weft_models PkgConfig::criterion)
     wf_test(${name} COMMAND ${name} LABELS unit)
 endforeach()
@@ -48,6 +51,8 @@ foreach(script layers size)
     wf_test(${script} LABELS house COMMAND bash ${PROJECT_SOURCE_DIR}/tests/${script}.sh)
 endforeach()
 if(WF_X86_64)
+    wf_test(start LABELS house
+        COMMAND bash ${PROJECT_SOURCE_DIR}/tests/start.sh $<TARGET_FILE:test_plan>)
     wf_test(isa LABELS house
         COMMAND bash ${PROJECT_SOURCE_DIR}/tests/isa.sh ${PROJECT_BINARY_DIR})
 endif()

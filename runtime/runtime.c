@@ -8,6 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* NULL: not set, or empty, which means the same. */
+static const char *variable(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
 static bool select_isa(const char *isa)
 {
     if (!isa) return true;
@@ -22,9 +29,9 @@ static bool select_isa(const char *isa)
 
 static bool read_kernels(wf_runtime *rt)
 {
-    const char *kernels = getenv("WF_KERNELS");
+    const char *kernels = variable("WF_KERNELS");
     rt->reference = kernels && !strcmp(kernels, "ref");
-    if (kernels && *kernels && !rt->reference) {
+    if (kernels && !rt->reference) {
         wf_error_set(WF_EMODEL, "WF_KERNELS=%s: expected ref", kernels);
         return false;
     }
@@ -33,8 +40,8 @@ static bool read_kernels(wf_runtime *rt)
 
 static int count_threads(const wf_runtime *rt, int wanted)
 {
-    const char *text = getenv("WF_THREADS");
-    if (wanted == 0 && text && *text) {
+    const char *text = variable("WF_THREADS");
+    if (wanted == 0 && text) {
         char *end;
         long n = strtol(text, &end, 10);
         if (*end || n < 1 || n > 1024) {
@@ -58,10 +65,10 @@ wf_runtime *wf_runtime_new(const wf_runtime_options *options)
         wf_error_set(WF_ENOMEM, "out of memory for a runtime");
         return NULL;
     }
-    rt->dump = getenv("WF_DUMP");
-    rt->without = getenv("WF_PASSES");
-    const char *trace = o.trace ? o.trace : getenv("WF_TRACE");
-    bool ok = select_isa(getenv("WF_ISA")) && read_kernels(rt);
+    rt->dump = variable("WF_DUMP");
+    rt->without = variable("WF_PASSES");
+    const char *trace = o.trace ? o.trace : variable("WF_TRACE");
+    bool ok = select_isa(variable("WF_ISA")) && read_kernels(rt);
     ok = ok && (rt->topo = wf_topo_new());
     int threads = ok ? count_threads(rt, o.threads) : -1;
     bool pin = ok && !o.no_pinning && threads <= wf_topo_cores(rt->topo);

@@ -101,6 +101,20 @@ Test(cli, a_bad_environment_is_one_line)
     }
 }
 
+Test(cli, an_empty_variable_of_the_environment_is_as_none)
+{
+    const char *names[] = {"WF_ISA",  "WF_KERNELS", "WF_THREADS",
+                           "WF_DUMP", "WF_PASSES",  "WF_TRACE"};
+    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++) {
+        setenv(names[i], "", 1);
+        outcome o =
+            weft("graph gau --explain --layers 1 --width 16 --expand 32 --key 8 --vocab 50");
+        unsetenv(names[i]);
+        cr_expect_eq(o.code, 0, "%s: code %d", names[i], o.code);
+        cr_expect_str_eq(o.err, "", "%s: got: %s", names[i], o.err);
+    }
+}
+
 Test(cli, help_and_version_are_exit_0)
 {
     const wrong cases[] = {

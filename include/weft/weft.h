@@ -295,7 +295,8 @@ typedef struct wf_runtime_options {
 
 /* Environment variables are read here and nowhere else: WF_THREADS, WF_ISA (avx512, avx2, base),
  * WF_KERNELS (ref), WF_DUMP (a pass name, "before" or "after"), WF_PASSES ("-fuse_gau,-cse"),
- * WF_TRACE (file). NULL after a failure: see wf_error(). A runtime does not survive fork(). */
+ * WF_TRACE (file); an empty one is as none. NULL after a failure: see wf_error(). A runtime does
+ * not survive fork(). */
 WF_API wf_runtime *wf_runtime_new(const wf_runtime_options *options);
 WF_API void wf_runtime_free(wf_runtime *rt);
 /* Write the trace of all runs so far, if there is one. wf_runtime_free does so too, but cannot tell
