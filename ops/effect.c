@@ -3,6 +3,8 @@
 
 #include "graph/graph.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -148,6 +150,9 @@ static bool check_groups(wf_node *y, const wf_minimize_options *o, bool *clips)
 {
     for (int k = 0; k < o->n_groups; k++) {
         const wf_param_group *m = &o->groups[k];
+        if (isinf(m->rate) || isinf(m->decay))
+            return wf_fail(y, "group %d: rate and decay must be finite, got %g and %g", k,
+                           (double)m->rate, (double)m->decay);
         if (!(m->rate >= 0 && m->decay >= 0 && m->clip_norm >= 0 && m->clip_value >= 0 &&
               m->clip_tensor >= 0 && m->clip_adaptive >= 0))
             return wf_fail(y, "group %d: rate, decay and clipping must not be negative", k);
@@ -178,12 +183,28 @@ static bool check_options(wf_node *y, const wf_minimize_attr *a)
     return true;
 }
 
+/* bad is about the number that is its first word. */
+static bool refuse_hyper(wf_node *y, const wf_minimize_attr *a, const char *bad)
+{
+    char name[32], value[32] = "";
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(bad, " "), bad);
+    const wf_hyper *h = wf_hyper_find(a->optimizer, name);
+    const void *at = h ? (const char *)a->hyper + h->offset : NULL;
+    float x;
+    int i;
+    if (h && h->kind == WF_HYPER_REAL)
+        snprintf(value, sizeof value, ", got %g", (double)*(float *)memcpy(&x, at, sizeof x));
+    if (h && h->kind == WF_HYPER_COUNT)
+        snprintf(value, sizeof value, ", got %d", *(int *)memcpy(&i, at, sizeof i));
+    return wf_fail(y, "%s: %s%s", a->optimizer->name, bad, value);
+}
+
 static bool minimize_infer(wf_node *y)
 {
     static const char *const what[] = {"loss", "learning rate", "number of items"};
     const wf_minimize_attr *a = y->attr;
     const char *bad = a->optimizer->check ? a->optimizer->check(a->hyper) : NULL;
-    if (bad) return wf_fail(y, "%s: %s", a->optimizer->name, bad);
+    if (bad) return refuse_hyper(y, a, bad);
     if (!check_options(y, a)) return false;
     for (int i = 0; i < y->n_in; i++)
         if (y->in[i]->dtype != WF_F32 || wf_elements(&y->in[i]->shape) != 1)
@@ -247,7 +268,9 @@ void wf_minimize(wf_node *loss, const wf_optimizer *optimizer, const void *hyper
     a.options.lr_name = NULL;
     a.options.items = NULL; /* a node: inputs are what copies of the graph follow */
     wf_node *y = wf_apply(&wf_op_minimize, &a, in[2] ? 3 : 2, in);
-    if (!wf_is_poison(y)) train_once(y);
+    if (wf_is_poison(y)) return;
+    if (lr->op == &wf_op_input) ((wf_leaf_attr *)lr->attr)->is_rate = true;
+    train_once(y);
 }
 
 const wf_op wf_op_minimize = {

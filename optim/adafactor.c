@@ -95,7 +95,7 @@ static const char *adafactor_check(const void *hyper)
     if (!(h->momentum >= 0 && h->momentum < 1)) return "momentum must lie in [0, 1)";
     if (h->momentum != 0 && h->form == WF_ADAFACTOR_TORCH) return "torch's form has no momentum";
     if (!(h->eps >= 0)) return "eps must not be negative";
-    return h->decay >= 0 ? NULL : "decay must not be negative";
+    return wf_check_decay(h->decay);
 }
 
 static const wf_hyper adafactor_hypers[] = {

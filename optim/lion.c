@@ -36,7 +36,7 @@ static const char *lion_check(const void *hyper)
     if (!(h->beta1 >= 0 && h->beta1 < 1)) return "beta1 must lie in [0, 1)";
     if (!(h->beta2 >= 0 && h->beta2 < 1)) return "beta2 must lie in [0, 1)";
     if (!(h->caution >= 0 && h->caution <= 1)) return "caution must lie in [0, 1]";
-    return h->decay >= 0 ? NULL : "decay must not be negative";
+    return wf_check_decay(h->decay);
 }
 
 static const wf_hyper lion_hypers[] = {

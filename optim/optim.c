@@ -45,10 +45,15 @@ wf_node *wf_correction(wf_node *t, float beta)
     return wf_neg(wf_expm1(wf_scale(t, (float)log((double)beta))));
 }
 
+const char *wf_check_decay(float decay)
+{
+    return decay >= 0 && isfinite(decay) ? NULL : "decay must be finite and at least 0";
+}
+
 const char *wf_check_moments(float beta1, float beta2, float eps, float decay)
 {
     if (!(beta1 > 0 && beta1 < 1)) return "beta1 must lie in (0, 1)";
     if (!(beta2 > 0 && beta2 < 1)) return "beta2 must lie in (0, 1)";
     if (!(eps > 0)) return "eps must be positive";
-    return decay >= 0 ? NULL : "decay must not be negative";
+    return wf_check_decay(decay);
 }

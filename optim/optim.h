@@ -21,7 +21,9 @@ wf_node *wf_correction(wf_node *t, float beta);
 /* old less the step of Adam along g; the states are those of p. */
 wf_node *wf_adam_moved(wf_node *p, wf_node *g, wf_node *old, wf_node *lr, const wf_adamw_hyper *h);
 
-/* A static text about the first of the numbers that all Adams have, or NULL. */
+/* A static text about what is wrong with a decay, or NULL; ... */
+const char *wf_check_decay(float decay);
+/* ... and about the first of the numbers that all Adams have. */
 const char *wf_check_moments(float beta1, float beta2, float eps, float decay);
 
 #endif

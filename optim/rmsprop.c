@@ -31,7 +31,7 @@ static const char *rmsprop_check(const void *hyper)
     if (!(h->beta >= 0 && h->beta < 1)) return "beta must lie in [0, 1)";
     if (!(h->momentum >= 0 && h->momentum < 1)) return "momentum must lie in [0, 1)";
     if (!(h->eps > 0)) return "eps must be positive";
-    return h->decay >= 0 ? NULL : "decay must not be negative";
+    return wf_check_decay(h->decay);
 }
 
 static const wf_hyper rmsprop_hypers[] = {

@@ -43,7 +43,7 @@ static const char *sgd_check(const void *hyper)
         return "nesterov needs a momentum and no dampening";
     if (h->is_average && (h->is_nesterov || h->dampening != 0))
         return "the averaging form has neither nesterov nor dampening";
-    return h->decay >= 0 ? NULL : "decay must not be negative";
+    return wf_check_decay(h->decay);
 }
 
 static const wf_hyper sgd_hypers[] = {

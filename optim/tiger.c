@@ -124,7 +124,7 @@ static const char *tiger_check(const void *hyper)
         return "accumulate must lie in 0..16777216"; /* its count is a float */
     if (!(h->shrink >= 0 && h->shrink <= 1)) return "shrink must lie in [0, 1]";
     if (!(h->peak >= 0)) return "peak must not be negative";
-    return h->decay >= 0 ? NULL : "decay must not be negative";
+    return wf_check_decay(h->decay);
 }
 
 static const wf_hyper tiger_hypers[] = {

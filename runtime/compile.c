@@ -29,8 +29,9 @@ static bool add_input(wf_program *p, wf_value *v)
     v->input = p->n_inputs;
     size_t bytes = (size_t)wf_elements(&v->node->shape) * wf_dtype_bytes(v->node->dtype);
     bool is_scalar = v->node->dtype == WF_F32 && bytes == sizeof(float);
-    p->inputs[p->n_inputs++] =
-        (wf_bound){.name = v->node->name, .bytes = bytes, .is_scalar = is_scalar};
+    const wf_leaf_attr *a = v->node->attr;
+    p->inputs[p->n_inputs++] = (wf_bound){
+        .name = v->node->name, .bytes = bytes, .is_scalar = is_scalar, .is_rate = a->is_rate};
     return true;
 }
 

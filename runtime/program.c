@@ -48,6 +48,10 @@ wf_status wf_set(wf_program *p, const char *input, float value)
     if (!b->is_scalar)
         return wf_error_set(WF_EMODEL, "input \"%s\" is not one float32 but takes %zu bytes", input,
                             b->bytes);
+    if (b->is_rate && !(value >= 0 && isfinite(value)))
+        return wf_error_set(WF_EMODEL,
+                            "input \"%s\" is a learning rate, finite and at least 0, got %g", input,
+                            (double)value);
     b->scalar = value;
     if (b->data != &b->scalar) p->is_stale = true;
     b->data = &b->scalar;

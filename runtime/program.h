@@ -40,7 +40,8 @@ typedef struct wf_bound {
     const char *name;
     const void *data;
     size_t bytes;
-    bool is_scalar; /* one float32 */
+    bool is_scalar; /* one float32, ... */
+    bool is_rate;   /* ... a learning rate */
     float scalar;   /* what wf_set copies to */
 } wf_bound;
 

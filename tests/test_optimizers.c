@@ -154,6 +154,18 @@ Test(optimizers, impossible_numbers_are_refused)
     expect_refusal(&wf_radam, &(wf_radam_hyper){.beta1 = 0.9f, .beta2 = 0.9f}, "eps");
 }
 
+Test(optimizers, no_decay_is_infinite)
+{
+    for (int i = 0; i < ALL; i++) {
+        const float infinite = INFINITY;
+        char hyper[256];
+        cr_assert_leq(all[i]->hyper_size, sizeof hyper);
+        memcpy(hyper, all[i]->defaults, all[i]->hyper_size);
+        memcpy(hyper + wf_hyper_find(all[i], "decay")->offset, &infinite, sizeof infinite);
+        expect_refusal(all[i], hyper, "decay must be finite");
+    }
+}
+
 /* ---- Adafactor keeps rows and columns ---- */
 
 Test(optimizers, adafactor_keeps_rows_and_columns_of_the_axes_of_its_form)

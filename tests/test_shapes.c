@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <weft/op.h>
@@ -279,13 +280,43 @@ Test(shapes, optimizers)
     minimize(&wf_lion, &(wf_lion_hyper){.beta1 = 0.9f, .beta2 = 1}, "lion: beta2");
     minimize(&wf_tiger, &(wf_tiger_hyper){.beta = 1}, "tiger: beta");
     minimize(&wf_tiger, &(wf_tiger_hyper){.beta = 0.9f, .rms_floor = -1}, "tiger: rms_floor");
+    minimize(&wf_sgd, &(wf_sgd_hyper){.decay = INFINITY},
+             "sgd: decay must be finite and at least 0, got inf");
+    minimize(&wf_tiger, &(wf_tiger_hyper){.beta = 0.9f, .accumulate = -1},
+             "tiger: accumulate must lie in 0..16777216, got -1");
     wf_minimize(loss_of_w(), &wf_sgd, NULL, &(wf_minimize_options){.clip_norm = -1});
     expect(NULL, "minimize", "clip_norm");
+    wf_minimize(
+        loss_of_w(), &wf_sgd, NULL,
+        &(wf_minimize_options){.groups = &(wf_param_group){.rate = INFINITY}, .n_groups = 1});
+    expect(NULL, "minimize", "group 0: rate and decay must be finite, got inf and 0");
     wf_minimize(wf_param(g, "w", WF_SHAPE(2), kernel, zeros), &wf_sgd, NULL, NULL);
     expect(NULL, "minimize", "one float32 value");
     wf_input(g, "rate", WF_F32, WF_SHAPE(2));
     wf_minimize(loss_of_w(), &wf_sgd, NULL, &(wf_minimize_options){.lr_name = "rate"});
     expect(NULL, "rate", "[2]");
+}
+
+Test(shapes, a_learning_rate_is_finite_and_not_negative)
+{
+    static const float wrong[] = {-1e-3f, NAN, INFINITY, -INFINITY};
+    wf_program *p;
+    wf_store *s = wf_store_new(0);
+    wf_node *w = wf_param(g, "w", WF_SHAPE(2), kernel, zeros);
+    wf_node *x = wf_input(g, "x", WF_F32, WF_SCALAR);
+    wf_minimize(wf_mul(wf_sum(w, WF_ALL, false), x), &wf_sgd, NULL,
+                &(wf_minimize_options){.lr_name = "rate"});
+    cr_assert_eq(wf_compile(&p, g, s, rt, NULL), WF_OK, "%s", wf_error());
+    for (int i = 0; i < 4; i++) {
+        char says[40];
+        snprintf(says, sizeof says, "at least 0, got %g", (double)wrong[i]);
+        expect_error(wf_set(p, "net/layer/rate", wrong[i]), WF_EMODEL,
+                     "input \"net/layer/rate\" is a learning rate", says);
+        cr_expect_eq(wf_set(p, "net/layer/x", wrong[i]), WF_OK, "%g", (double)wrong[i]);
+    }
+    cr_expect_eq(wf_set(p, "net/layer/rate", 0), WF_OK);
+    wf_program_free(p);
+    wf_store_free(s);
 }
 
 /* Only compiling finds out: parameters may be declared, and assigned to, after the request. */

@@ -374,7 +374,7 @@ WF_API wf_status wf_compile(wf_program **out, const wf_graph *g, wf_store *s, wf
 WF_API void wf_program_free(wf_program *p);
 /* Lend data for an input; bytes must be its exact size. */
 WF_API wf_status wf_bind(wf_program *p, const char *input, const void *data, size_t bytes);
-/* Give a scalar input its value; it is copied. */
+/* Give a scalar input its value; it is copied. A learning rate is finite and at least 0. */
 WF_API wf_status wf_set(wf_program *p, const char *input, float value);
 WF_API wf_status wf_run(wf_program *p);
 /* An output's data after a run, valid until the next run; NULL if there is no such output. */
