@@ -10,6 +10,8 @@
  */
 #include "ops/ops.h"
 
+#include "graph/graph.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -320,5 +322,12 @@ wf_node *wf_cross_entropy(wf_node *logits, wf_node *labels, int32_t ignore)
 
 wf_node *wf_mse(wf_node *a, wf_node *b)
 {
+    static const wf_op mse = {.name = "mse"}; /* for what it says */
+    wf_shape x = wf_shape_of(a), y = wf_shape_of(b);
+    char s[80], t[80];
+    /* [n] and [n,1] would be broadcast to [n,n]: no loss that anybody means */
+    if (x.rank > 0 && y.rank > 0 && !wf_shape_equal(&x, &y))
+        return wf_refuse(wf_graph_of(a), &mse, "shapes must be equal, or one a scalar: %s and %s",
+                         wf_shape_text(&x, s, sizeof s), wf_shape_text(&y, t, sizeof t));
     return wf_mean(wf_square(wf_sub(a, b)), WF_ALL, false);
 }

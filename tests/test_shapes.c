@@ -3,8 +3,8 @@
 #include <criterion/criterion.h>
 
 #include <math.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <weft/op.h>
@@ -175,7 +175,13 @@ Test(shapes, sequences_and_losses)
     expect(wf_cross_entropy(F(4, 5), F(4), -1), "cross_entropy", "int32");
     expect(wf_cross_entropy(I(4, 5), I(4), -1), "cross_entropy", "float32");
     expect(wf_hits(F(4), I(4), -1), "hits", "labels [4] do not fit logits [4]");
-    expect(wf_mse(F(4), F(5)), "sub", "[4] and [5]");
+    expect(wf_mse(F(4), F(5)), "mse", "shapes must be equal, or one a scalar: [4] and [5]");
+    expect(wf_mse(F(4), F(4, 1)), "mse", "[4] and [4,1]");
+    expect(wf_mse(F(4, 3), F(3)), "mse", "[4,3] and [3]");
+    expect(wf_cross_entropy_rows(F(4, 3), wf_input(g, "column", WF_I32, WF_SHAPE(4, 1)), -1),
+           "cross_entropy_rows", "[4,1]");
+    cr_expect_eq(wf_rank(wf_mse(F(4, 3), wf_constant(g, 1))), 0, "a scalar is compared to all");
+    cr_expect_eq(wf_graph_check(g), WF_OK, "%s", wf_error());
 }
 
 Test(shapes, names)

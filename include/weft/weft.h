@@ -274,6 +274,7 @@ WF_API wf_node *wf_cross_entropy_rows(wf_node *logits, wf_node *labels, int32_t 
 WF_API wf_node *wf_cross_entropy(wf_node *logits, wf_node *labels, int32_t ignore);
 /* 1 where the largest logit (the first of equals) is the label, 0 elsewhere and at ignored rows. */
 WF_API wf_node *wf_hits(wf_node *logits, wf_node *labels, int32_t ignore);
+/* The mean of (a - b)^2 over all elements; of one shape, or one is a scalar. */
 WF_API wf_node *wf_mse(wf_node *a, wf_node *b);
 
 /* ---- training ----------------------------------------------------------------------------- */
