@@ -14,6 +14,8 @@
 extern const wf_op *const wf_ops[];
 const wf_op *wf_op_find(const char *name);
 
+/* Attributes are compared as bytes, but compilers leave anything in those between members: "zero"
+ * fills them up. */
 typedef struct wf_scalar_attr {
     float a, b; /* scale: a x; shift: x + a; clamp: a..b; axpby: a x + b z; pow etc.: unused */
 } wf_scalar_attr;
@@ -29,17 +31,17 @@ typedef struct wf_reduce_attr {
 } wf_reduce_attr;
 
 typedef struct wf_axis_attr {
-    int axis;                /* not negative */
-    bool exclusive, reverse; /* cumsum */
+    int axis;                         /* not negative */
+    bool exclusive, reverse, zero[2]; /* cumsum */
 } wf_axis_attr;
 
 typedef struct wf_slice_attr {
-    int axis;
+    int axis, zero;
     int64_t start, size; /* size may be symbolic */
 } wf_slice_attr;
 
 typedef struct wf_pad_attr {
-    int axis;
+    int axis, zero;
     int64_t before, total; /* zeros around: place x at "before" on an axis of "total" */
 } wf_pad_attr;
 
@@ -72,15 +74,15 @@ typedef struct wf_random_attr {
 } wf_random_attr;
 
 typedef struct wf_span_attr {
-    bool causal;
+    bool causal, zero[3];
     float value;    /* mask_span: outside; span_length: floor */
     int64_t tokens; /* span_packed, positions; may be symbolic */
 } wf_span_attr;
 
 typedef struct wf_rope_attr {
     float base;
-    bool inverse; /* rotate by -p: the gradient */
-    int64_t size; /* rope_angles: s */
+    bool inverse, zero[3]; /* rotate by -p: the gradient */
+    int64_t size;          /* rope_angles: s */
 } wf_rope_attr;
 
 typedef struct wf_loss_attr {
@@ -121,8 +123,7 @@ static inline uint64_t wf_random_stream(uint64_t salt, int64_t step)
     return h ^ (h >> 31);
 }
 
-/* Number i of a stream, naively: in [0, 1), as the vector layer's uniform gives it; normal.
- */
+/* Number i of a stream, naively: in [0, 1), as the vector layer's uniform gives it; then normal. */
 float wf_random_number(uint64_t key, uint64_t stream, int64_t i);
 float wf_random_normal(uint64_t key, uint64_t stream, int64_t i);
 /* Normal numbers from first on, by the vector layer; it takes the stream behind this one too.

@@ -242,11 +242,7 @@ static int slice_print(const void *attr, char *text, size_t size)
 
 wf_node *wf_slice(wf_node *x, int axis, int64_t start, int64_t size)
 {
-    wf_slice_attr a;
-    memset(&a, 0, sizeof a);
-    a.axis = wf_find_axis(&wf_op_slice, x, axis);
-    a.start = start;
-    a.size = size;
+    wf_slice_attr a = {.axis = wf_find_axis(&wf_op_slice, x, axis), .start = start, .size = size};
     return a.axis < 0 ? wf_poison(x->graph) : wf_apply1(&wf_op_slice, &a, x);
 }
 

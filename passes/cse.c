@@ -23,11 +23,13 @@ static uint64_t mix(uint64_t h, uint64_t x)
 }
 
 /* The bytes that tell attributes apart. Of a constant that is its fill: what lies between the
- * members of its large struct is the C compiler's business. */
+ * members of its large struct is the C compiler's business. Of an op whose attribute is its shape,
+ * none: shapes are compared, and sizes behind the last axis mean nothing. */
 static const unsigned char *attr_of(const wf_node *n, size_t *size)
 {
     bool is_constant = n->op == &wf_op_constant;
-    *size = is_constant ? sizeof(float) : n->op->attr_size;
+    bool is_shape = n->op == &wf_op_reshape || n->op == &wf_op_broadcast;
+    *size = is_constant ? sizeof(float) : is_shape ? 0 : n->op->attr_size;
     return is_constant ? (const void *)&((const wf_leaf_attr *)n->attr)->fill : n->attr;
 }
 

@@ -217,8 +217,8 @@ static wf_node *matmul(wf_graph *g, wf_node *const x[], const void *attr)
 #define AXIS(...) .attr = &(const wf_axis_attr){__VA_ARGS__}
 #define SHAPE(RANK, ...) .attr = &(const wf_shape_attr){{RANK, {__VA_ARGS__}}}
 #define ORDER(...) .attr = &(const wf_order_attr){{__VA_ARGS__}}
-#define SLICE(...) .attr = &(const wf_slice_attr){__VA_ARGS__}
-#define PAD(...) .attr = &(const wf_pad_attr){__VA_ARGS__}
+#define SLICE(AXIS_, START, SIZE) .attr = &(const wf_slice_attr){.axis = AXIS_, .start = START, .size = SIZE}
+#define PAD(AXIS_, BEFORE, TOTAL) .attr = &(const wf_pad_attr){.axis = AXIS_, .before = BEFORE, .total = TOTAL}
 #define TABLE(N) .attr = &(const wf_rows_attr){.rows = N}
 #define SPAN(...) .attr = &(const wf_span_attr){__VA_ARGS__}
 #define ROPE(...) .attr = &(const wf_rope_attr){__VA_ARGS__}

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,70 @@ static void expect_text(wf_graph *g, const char *want)
 static void apply(wf_graph *g, const wf_pass *p)
 {
     cr_assert(wf_pass_apply(g, p), "%s", g->message);
+}
+
+/* What was on the stack before must not matter: attributes have bytes between their members. */
+static void dirty_the_stack(int with)
+{
+    volatile char rubbish[4096];
+    for (size_t i = 0; i < sizeof rubbish; i++) rubbish[i] = (char)with;
+}
+
+static wf_node *make_any(wf_graph *g, int which)
+{
+    static int beyond; /* the rank */
+    wf_node *x = input(g, "x"), *offsets = wf_input(g, "offsets", WF_I32, WF_SHAPE(3));
+    wf_node *span = wf_span_packed(offsets, 4, false), *row = wf_slice(x, 0, 1, 1);
+    switch (which) {
+    case 0:
+        return wf_slice(x, 1, 2, 3);
+    case 1:
+        return wf_concat(2, (wf_node *[]){x, x}, 1);
+    case 2:
+        return wf_cumsum(x, 1);
+    case 3:
+        return wf_reshape(x, (wf_shape){1, {24, ++beyond}});
+    case 4:
+        return wf_broadcast(row, (wf_shape){2, {4, 6, ++beyond}});
+    case 5:
+        return span;
+    case 6:
+        return wf_positions(offsets, 4);
+    case 7:
+        return wf_span_length(span, 1);
+    case 8:
+        return wf_mask_span(wf_slice(x, 1, 0, 4), span, -1);
+    case 9:
+        return wf_rope(x, wf_positions(offsets, 4), 100);
+    case 10:
+        return wf_extent(x, 1);
+    default:
+        return NULL;
+    }
+}
+
+Test(passes, cse_merges_whatever_was_on_the_stack)
+{
+    for (int which = 0;; which++) {
+        wf_graph *g = wf_graph_new();
+        wf_node *y[2];
+        for (int i = 0; i < 2; i++) {
+            dirty_the_stack(i ? 0xff : 0x55);
+            y[i] = make_any(g, which);
+        }
+        if (!y[0]) {
+            wf_graph_free(g);
+            break;
+        }
+        char text[20];
+        for (int i = 0; i < 2; i++) {
+            snprintf(text, sizeof text, "y%d", i);
+            wf_output(y[i], text);
+        }
+        apply(g, &wf_pass_cse);
+        cr_expect_eq(g->outputs[0].node, g->outputs[1].node, "%d: two %s", which, y[0]->op->name);
+        wf_graph_free(g);
+    }
 }
 
 Test(passes, simplify_drops_what_changes_nothing)

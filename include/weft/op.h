@@ -69,7 +69,8 @@ struct wf_op {
     int arity;        /* -1: variadic */
     unsigned traits;
     int inplace_from; /* WF_INPLACE: inputs before this one are never written over */
-    size_t attr_size; /* bytes of the attribute struct, copied into the graph */
+    size_t attr_size; /* bytes of the attribute struct, copied into the graph; nodes that differ in
+                         one, be it between members, are two */
 
     /* Set y->dtype and y->shape from y->in[] and y->attr, or report with wf_fail(). */
     bool (*infer)(wf_node *y);
