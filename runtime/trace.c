@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -14,6 +15,7 @@
 enum { MAX_EVENTS = 4000000 };
 
 struct wf_trace {
+    pthread_mutex_t lock; /* programs of one runtime may run at the same time */
     char *path;
     wf_trace_event *events;
     size_t n, room;
@@ -36,6 +38,7 @@ struct wf_trace *wf_trace_new(const char *path)
     if (t && f && (t->path = malloc(n))) {
         memcpy(t->path, path, n);
         t->start = wf_now();
+        pthread_mutex_init(&t->lock, NULL);
     } else {
         wf_error_set(WF_EIO, "%s: the trace cannot be written: %s", path, strerror(errno));
         free(t);
@@ -45,7 +48,7 @@ struct wf_trace *wf_trace_new(const char *path)
     return t;
 }
 
-void wf_trace_add(struct wf_trace *t, const wf_trace_event *e)
+static void add(struct wf_trace *t, const wf_trace_event *e)
 {
     t->is_saved = false;
     if (t->n == MAX_EVENTS) return;
@@ -59,6 +62,13 @@ void wf_trace_add(struct wf_trace *t, const wf_trace_event *e)
     wf_trace_event copy = *e; /* the name lives in a program, which may go before the trace */
     copy.name = strdup(e->name);
     if (copy.name) t->events[t->n++] = copy;
+}
+
+void wf_trace_add(struct wf_trace *t, const wf_trace_event *e)
+{
+    pthread_mutex_lock(&t->lock);
+    add(t, e);
+    pthread_mutex_unlock(&t->lock);
 }
 
 static bool write_event(FILE *f, const struct wf_trace *t, const wf_trace_event *e, bool first)
@@ -76,7 +86,7 @@ static bool write_event(FILE *f, const struct wf_trace *t, const wf_trace_event 
     return bad == 0;
 }
 
-wf_status wf_trace_save(struct wf_trace *t)
+static wf_status save(struct wf_trace *t)
 {
     if (t->is_saved) return WF_OK;
     errno = 0;
@@ -93,11 +103,20 @@ wf_status wf_trace_save(struct wf_trace *t)
                              strerror(errno ? errno : ENOMEM));
 }
 
+wf_status wf_trace_save(struct wf_trace *t)
+{
+    pthread_mutex_lock(&t->lock);
+    wf_status s = save(t);
+    pthread_mutex_unlock(&t->lock);
+    return s;
+}
+
 void wf_trace_free(struct wf_trace *t)
 {
     if (!t) return;
     wf_trace_save(t);
     for (size_t i = 0; i < t->n; i++) free((char *)t->events[i].name);
+    pthread_mutex_destroy(&t->lock);
     free(t->events);
     free(t->path);
     free(t);

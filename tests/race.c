@@ -4,13 +4,14 @@
  */
 #define _GNU_SOURCE
 #include "ops/pointwise.h"
-#include "runtime/pool.h"
+#include "runtime/runtime.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static int failures;
 
@@ -144,6 +145,39 @@ static void race_codes(void)
         expect(code[0][k] == code[1][k] && code[0][k] == code[2][k], "code is shared", k, 0);
 }
 
+/* ---- traces ------------------------------------------------------------------------------- */
+
+enum { EVENTS = 3000 };
+
+static void *events_of_a_thread(void *trace)
+{
+    wf_trace_event e = {.name = "name", .op = "op"};
+    for (int i = 0; i < EVENTS; i++) {
+        wf_trace_add(trace, &e);
+        if (i % 1000 == 0 && wf_trace_save(trace) != WF_OK) exit(2);
+    }
+    return NULL;
+}
+
+/* Programs of one runtime that run at the same time. */
+static void race_traces(void)
+{
+    char path[] = "/tmp/weft-race-XXXXXX";
+    int file = mkstemp(path), lines = 0;
+    struct wf_trace *t = file < 0 ? NULL : wf_trace_new(path);
+    pthread_t thread[2];
+    if (!t) exit(2);
+    for (int i = 0; i < 2; i++)
+        if (pthread_create(&thread[i], NULL, events_of_a_thread, t)) exit(2);
+    for (int i = 0; i < 2; i++) pthread_join(thread[i], NULL);
+    wf_trace_free(t);
+    FILE *f = fdopen(file, "r");
+    for (int c; f && (c = fgetc(f)) != EOF;) lines += c == '\n';
+    expect(lines == 2 * EVENTS + 2, "lines of the trace", lines, 2 * EVENTS + 2);
+    if (f) fclose(f);
+    unlink(path);
+}
+
 int main(void)
 {
     race_loops();
@@ -151,6 +185,7 @@ int main(void)
     race_callers();
     race_bound();
     race_codes();
+    race_traces();
     if (failures) fprintf(stderr, "race: %d failures\n", failures);
     return failures > 0;
 }
