@@ -28,8 +28,11 @@ wf_node *wf_step_number(wf_node *p)
 {
     bool is_new;
     wf_node *count = wf_state_shared(p, "step", &is_new);
-    wf_node *t = wf_shift(count, 1);
-    if (is_new) wf_assign(count, t);
+    wf_node *part = wf_state_shared(p, "step_part", &is_new);
+    wf_node *more = wf_shift(part, 1), *t = wf_add(count, more);
+    if (!is_new) return t;
+    wf_assign(count, t);
+    wf_assign(part, wf_sub(more, wf_sub(t, count)));
     return t;
 }
 

@@ -12,7 +12,9 @@ wf_node *wf_rms(wf_node *x, wf_axes axes, float floor);
 wf_node *wf_l2(wf_node *g, wf_node *p, float decay);
 /* p - lr decay p: decoupled decay */
 wf_node *wf_decayed(wf_node *p, wf_node *lr, float decay);
-/* t = 1, 2, ...: the number of this step, counted in the state "step" that all parameters share. */
+/* t = 1, 2, ...: the number of this step, counted in the state "step" that all parameters share.
+ * From 2^24 on t has the 24 bits of a float; what "step" cannot take yet waits in "step_part"
+ * (Kahan 1965), so that it goes on to count. */
 wf_node *wf_step_number(wf_node *p);
 /* beta x + (1 - beta) g, where x is the state of this name and becomes the result. */
 wf_node *wf_average(wf_node *p, const char *name, wf_node *g, float beta);

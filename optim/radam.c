@@ -9,21 +9,20 @@
  * r is small and R large while t is small, so that their difference would have few digits. With
  * s = -t ln beta2 the subtrahend is 2 / -ln beta2 times s / (e^s - 1) = 1 - s/2 + tail(s), and
  *
- *   r = (R - 2 / -ln beta2) + t - 2 / -ln beta2 tail(s)
+ *   r = (R - 2 / -ln beta2) + t - 2 / -ln beta2 tail(s)     where s < 1
+ *   r = R - 2 t / (e^s - 1)                                 elsewhere: r nears R, and t grows
  */
 #include "optim/optim.h"
 
 #include <math.h>
 
-/* s / (e^s - 1) - 1 + s / 2: its series where it is short, s^2/12 - s^4/720 + s^6/30240 - ... */
+/* s / (e^s - 1) - 1 + s / 2 by its series, s^2/12 - s^4/720 + s^6/30240 - ... */
 static wf_node *tail(wf_node *s)
 {
     wf_node *z = wf_square(s);
     wf_node *sum = wf_shift(wf_scale(z, -1.0f / 1209600), 1.0f / 30240);
     sum = wf_shift(wf_mul(z, sum), -1.0f / 720);
-    sum = wf_mul(z, wf_shift(wf_mul(z, sum), 1.0f / 12));
-    wf_node *direct = wf_add(wf_div(s, wf_expm1(s)), wf_shift(wf_scale(s, 0.5f), -1));
-    return wf_where(wf_less(s, wf_beside(s, 1)), sum, direct);
+    return wf_mul(z, wf_shift(wf_mul(z, sum), 1.0f / 12));
 }
 
 /* The factor of sqrt(1 - beta2^t) / (sqrt(v) + eps); *is_bounded: whether it holds */
@@ -31,7 +30,9 @@ static wf_node *rectification(wf_node *t, float beta2, wf_node **is_bounded)
 {
     double x = -log((double)beta2), all = 2 / (1 - (double)beta2) - 1;
     wf_node *s = wf_scale(t, (float)x);
-    wf_node *r = wf_sub(wf_shift(t, (float)(all - 2 / x)), wf_scale(tail(s), (float)(2 / x)));
+    wf_node *few = wf_sub(wf_shift(t, (float)(all - 2 / x)), wf_scale(tail(s), (float)(2 / x)));
+    wf_node *many = wf_shift(wf_scale(wf_div(t, wf_expm1(s)), -2), (float)all);
+    wf_node *r = wf_where(wf_less(s, wf_beside(s, 1)), few, many);
     *is_bounded = wf_less(wf_beside(t, 5), r);
     wf_node *top = wf_mul(wf_shift(r, -4), wf_shift(r, -2));
     return wf_sqrt(wf_div(wf_scale(top, (float)(all / ((all - 4) * (all - 2)))), r));

@@ -289,16 +289,65 @@ static void one_run(const wf_optimizer *o, float lr, float step, float w[6], flo
     end(&l);
 }
 
-/* A float counts to 2^24; there it stays, and corrections are long 1. */
-Test(optim_all, each_goes_on_when_steps_are_no_longer_counted)
+Test(optim_all, each_goes_on_when_a_float_no_longer_counts)
 {
     const wf_optimizer *o;
     for (int i = 0; (o = wf_optimizer_at(i)); i++) {
         float w[6], counted;
         one_run(o, 0.01f, 0x1p24f, w, &counted);
-        cr_expect_eq(counted, 0x1p24f, "%s", o->name);
         for (int e = 0; e < 6; e++)
             cr_expect(w[e] < 1 && w[e] > 0.5f, "%s: %g", o->name, (double)w[e]);
+    }
+}
+
+/* What of a step a float cannot take waits until it can. */
+Test(optim_all, steps_are_counted_beyond_what_a_float_counts)
+{
+    static const float first[] = {0x1p24f - 5, 0x1p27f, 0x1p31f - 1024};
+    enum { RUNS = 700 };
+    const wf_optimizer *o;
+    int counting = 0;
+    for (int i = 0; (o = wf_optimizer_at(i)); i++)
+        for (int k = 0; k < 3; k++) {
+            learner l = begin(1);
+            char step[64], part[64];
+            wf_minimize(
+                wf_sum(wf_param(l.g, "w", WF_SHAPE(6), (wf_role){0}, (wf_init){0}), WF_ALL, false),
+                o, NULL, NULL);
+            compile(&l, 0, NULL);
+            snprintf(step, sizeof step, "opt/%s/w/step", o->name);
+            snprintf(part, sizeof part, "opt/%s/w/step_part", o->name);
+            float *n = wf_store_data(l.store, step, NULL, NULL);
+            const float *rest = wf_store_data(l.store, part, NULL, NULL);
+            if (n) *n = first[k];
+            for (int r = 0; n && r < RUNS; r++) cr_assert_eq(wf_run(l.p), WF_OK);
+            if (n)
+                cr_expect_eq((double)*n + (double)*rest, (double)first[k] + RUNS, "%s: %f %f",
+                             o->name, (double)*n, (double)*rest);
+            counting += n != NULL;
+            end(&l);
+        }
+    cr_expect_eq(counting, 6 * 3);
+}
+
+/* sqrt(((r-4) (r-2) R) / ((R-4) r)) sqrt(1 - beta2^t) m^ / sqrt(v), the gradient is 1 */
+static double radam_at(double t)
+{
+    double beta1 = 0.9f, beta2 = 0.999f, all = 2 / (1 - beta2) - 1;
+    double rest = -expm1(t * log(beta2)), r = all - 2 * t * (1 - rest) / rest;
+    double factor = (r - 4) * (r - 2) * all / ((all - 4) * (all - 2) * r);
+    return sqrt(factor * rest) * (1 - beta1) / (-expm1(t * log(beta1))) / sqrt(1 - beta2);
+}
+
+Test(optim_all, the_rectification_of_radam_holds_at_any_step)
+{
+    static const float steps[] = {10, 500, 998, 1002, 3e3f, 1e5f, 0x1p20f, 0x1p24f, 0x1p30f};
+    for (int k = 0; k < (int)(sizeof steps / sizeof *steps); k++) {
+        float w[6], counted;
+        one_run(&wf_radam, 0.1f, steps[k], w, &counted);
+        double want = 0.1 * radam_at((double)steps[k] + 1), got = 1 - (double)w[0];
+        cr_expect_float_eq(got, want, 1e-5 * want, "step %g: %.9g, not %.9g", (double)steps[k], got,
+                           want);
     }
 }
 

@@ -57,8 +57,9 @@ WF_API void wf_minimize(wf_node *loss, const wf_optimizer *optimizer, const void
 
 /* ---- optimizers ------------------------------------------------------------------------- */
 
-/* The file of an optimizer has its formula. decay of sgd, adam and rmsprop is added to the gradient
- * (L2), that of the others is decoupled. */
+/* The file of an optimizer has its formula; the number of the step in it goes on beyond 2^31, to
+ * the digits of a float. decay of sgd, adam and rmsprop is added to the gradient (L2), that of the
+ * others is decoupled. */
 typedef struct wf_sgd_hyper {
     float momentum, decay;
     float dampening;  /* of the gradient in the momentum, from the second step on */
