@@ -226,7 +226,7 @@ static wf_node *matmul(wf_graph *g, wf_node *const x[], const void *attr)
 #define RATE(X) .attr = &(const wf_random_attr){.rate = X}
 
 /* u | v | z in P, by columns; P [n, 2e + s] */
-#define GAU(E, S, ...) .attr = &(const wf_gau_attr){.e = E, .s = S, .v = E, .z = 2 * E,}
+#define GAU(E, S, ...) .attr = &(const wf_gau_attr){.e = E, .s = S, .v = E, .z = 2 * E, __VA_ARGS__}
 #define GAU_IN(N, E, S)                                                                            \
     {OP_ANY, {N, 2 * E + S}}, {OP_ANY, {S}}, {OP_ANY, {S}}, {OP_SPANS, {N, 2}, .limit = N},        \
     {OP_LENGTHS, {N}, .limit = N}
