@@ -6,8 +6,8 @@
  *   gau_gated:  G = U * Y; its gradient is that of the whole unit (gau_grad.c), which needs Y. G is
  *               so cheap that it need not be kept until then.
  *
- * Phases: queries and keys of a block; then for every wave the tile of a block, turned to
- * [rows][visible keys], and 64 columns of a segment: V is made of P once for all rows that see it.
+ * Phases: queries and keys of 64 rows; then for every wave the tile of a block, turned to
+ * [queries][visible keys], and 64 columns of a segment: V is made of P once for all that see it.
  * Beside the first phase brief segments are taken at once, with wider panels.
  */
 #include "ops/gau_plan.h"
@@ -32,15 +32,10 @@ static int64_t place(work *w, const wf_gau_shape *g, void *memory)
 {
     int64_t at = 0, f = (int64_t)sizeof(float);
     wf_gau_plan_place(&w->plan, g, memory, &at);
-    w->turned.queries = wf_gau_take(memory, &at, g->all_padded * g->s * f);
+    w->turned.queries = wf_gau_take(memory, &at, g->queries_padded * g->s * f);
     w->turned.keys = wf_gau_take(memory, &at, g->all_padded * g->s * f);
     w->tiles = wf_gau_take(memory, &at, wf_gau_tile_floats(g) * f);
     return at;
-}
-
-static wf_gau_shape shape_of(const wf_call *c)
-{
-    return wf_gau_shape_of(&c->in[0].shape, c->attr);
 }
 
 /* ---- phases ---- */
@@ -87,7 +82,7 @@ static void run_panel(const wf_call *c, const wf_gau_shape *g, const work *w, co
         const wf_gau_block *b = &w->plan.blocks[n];
         read_values(p, b, w->tiles + b->tile, values + (b->from - k.from) * p->cols, y);
         for (int64_t i = 0; i < b->n; i++) {
-            float *out = (float *)c->out->data + (b->row + i) * g->e + p->at;
+            float *out = (float *)c->out->data + b->place[i] * g->e + p->at;
             memcpy(out, y + i * p->cols, (size_t)p->cols * sizeof *y);
         }
     }
@@ -111,8 +106,7 @@ static void tile(const wf_call *c, const wf_gau_shape *g, const work *w, int64_t
 
 static void prepare(const wf_call *c, const wf_gau_shape *g, const work *w, int64_t n)
 {
-    const wf_gau_block *b = &w->plan.blocks[n];
-    wf_gau_turn_block(c, g, b, &w->turned);
+    wf_gau_turn(c, g, &w->plan, &w->plan.parts[n], &w->turned);
 }
 
 /* Floats of scratch that phases use; behind them a brief segment has its work. */
@@ -122,12 +116,13 @@ static int64_t phase_floats(const wf_gau_shape *g)
     return wf_max_i64(panels, B * g->padded + wf_gau_tile_scratch(g));
 }
 
-static void take_at_once(const wf_call *c, const wf_gau_shape *g, const wf_gau_segment *s)
+static void take_at_once(const wf_call *c, const wf_gau_shape *g, const work *all,
+                         const wf_gau_segment *s)
 {
     wf_gau_shape brief = wf_gau_brief_shape(g);
     work w;
     place(&w, &brief, (float *)c->scratch + phase_floats(g));
-    wf_gau_plan_brief(&w.plan, g, c->in[3].data, s);
+    wf_gau_plan_brief(&w.plan, &all->plan, g, c, s);
     prepare(c, g, &w, 0);
     tile(c, g, &w, 0);
     for (int64_t at = 0; at < g->e; at += WIDE)
@@ -136,14 +131,14 @@ static void take_at_once(const wf_call *c, const wf_gau_shape *g, const wf_gau_s
 
 static int64_t gau_units(const wf_call *c, int number)
 {
-    wf_gau_shape g = shape_of(c);
+    wf_gau_shape g = wf_gau_call_shape(c);
     work w;
     place(&w, &g, c->work);
     wf_gau_wave *now = w.plan.now;
-    if (c->reference) return number == 0 ? g.rows : -1;
+    if (c->reference) return number == 0 ? g.queries : -1;
     if (number == 0) {
-        wf_gau_plan_make(&w.plan, &g, c->in[3].data);
-        return now->blocks + now->brief;
+        wf_gau_plan_make(&w.plan, &g, c);
+        return now->parts + now->brief;
     }
     if (now->phase == TILES) {
         now->phase = PANELS;
@@ -155,7 +150,7 @@ static int64_t gau_units(const wf_call *c, int number)
 
 static void gau_run(const wf_call *c, int64_t lo, int64_t hi)
 {
-    wf_gau_shape g = shape_of(c);
+    wf_gau_shape g = wf_gau_call_shape(c);
     work w;
     place(&w, &g, c->work);
     for (int64_t i = lo; i < hi; i++)
@@ -165,55 +160,83 @@ static void gau_run(const wf_call *c, int64_t lo, int64_t hi)
             tile(c, &g, &w, w.plan.now->first + i);
         else if (w.plan.now->phase == PANELS)
             run_panels(c, &g, &w, i);
-        else if (i < w.plan.now->blocks)
+        else if (i < w.plan.now->parts)
             prepare(c, &g, &w, i);
         else
-            take_at_once(c, &g, &w.plan.brief[i - w.plan.now->blocks]);
+            take_at_once(c, &g, &w, &w.plan.brief[i - w.plan.now->parts]);
 }
 
 /* ---- descriptors ---- */
 
 static size_t gau_work(const wf_node *y)
 {
-    wf_gau_shape g = wf_gau_shape_of(&y->in[0]->shape, y->attr);
+    wf_gau_shape g = wf_gau_node_shape(y);
     work w;
     return (size_t)place(&w, &g, NULL);
 }
 
 static size_t gau_scratch(const wf_node *y)
 {
-    wf_gau_shape g = wf_gau_shape_of(&y->in[0]->shape, y->attr);
+    wf_gau_shape g = wf_gau_node_shape(y);
     wf_gau_shape brief = wf_gau_brief_shape(&g);
     work w;
     return (size_t)phase_floats(&g) * sizeof(float) + (size_t)place(&w, &brief, NULL);
 }
 
+/* Of P, gamma_q and gamma_k, from the slab that gau_grad makes. */
+static void slab_gradients(wf_node *d, const wf_node *p, const wf_gau_attr *a, wf_node *dx[])
+{
+    int64_t width = wf_dim(p, -1);
+    wf_axes rows = {.n = d->shape.rank - 1};
+    for (int i = 0; i < rows.n; i++) rows.axis[i] = i;
+    dx[0] = wf_slice(d, -1, 0, width);
+    dx[1] = wf_sum(wf_slice(d, -1, width, a->s), rows, false);
+    dx[2] = wf_sum(wf_slice(d, -1, width + a->s, a->s), rows, false);
+}
+
 static bool gau_infer(wf_node *y)
 {
     const wf_gau_attr *a = y->attr;
+    bool is_picked = wf_gau_is_picked(a);
     y->dtype = WF_F32;
     y->shape = y->in[0]->shape;
+    if (is_picked)
+        y->shape = (wf_shape){.rank = 2, .dim = {wf_elements(&y->in[y->n_in - 1]->shape)}};
     y->shape.dim[y->shape.rank - 1] = a->e;
-    return true;
+    return y->n_in == (is_picked ? 6 : 5) ||
+           wf_fail(y, "takes ids if and only if queries are picked");
+}
+
+/* The gradient of picked queries; where there is a gate, that has the gradient of the whole. */
+static void gau_grad(wf_node *y, wf_node *dy, wf_node *dx[])
+{
+    const wf_gau_attr *a = y->attr;
+    wf_node *in[7] = {y->in[0], y->in[1], y->in[2], y->in[3], y->in[4], dy, y->in[5]};
+    if (wf_gau_is_picked(a))
+        slab_gradients(wf_apply(&wf_op_gau_grad, a, 7, in), y->in[0], a, dx);
+    else
+        wf_fail(y,
+                "has no gradient of its own unless queries are picked: the gate's is that of both");
 }
 
 double wf_gau_share(const wf_call *c)
 {
-    wf_gau_shape g = wf_gau_shape_of(&c->in[0].shape, c->attr);
+    wf_gau_shape g = wf_gau_call_shape(c);
     const int32_t *span = c->in[3].data;
     int64_t pairs = 0;
-    for (int64_t i = 0; i < g.rows; i++)
-        pairs += wf_max_i64(0, wf_min_i64(span[2 * i + 1], g.n) - wf_max_i64(span[2 * i], 0));
-    return (double)pairs / ((double)g.rows * (double)g.n);
+    for (int64_t i = 0; i < g.queries; i++) {
+        int64_t row = wf_gau_query_row(c, i);
+        pairs += wf_max_i64(0, wf_min_i64(span[2 * row + 1], g.n) - wf_max_i64(span[2 * row], 0));
+    }
+    return (double)pairs / ((double)g.queries * (double)g.n);
 }
 
 static wf_cost gau_cost(const wf_node *y)
 {
-    wf_gau_shape g = wf_gau_shape_of(&y->in[0]->shape, y->attr);
-    double rows = (double)g.rows;
-    return (wf_cost){.flops = 2 * rows * (double)(g.n * (g.s + g.e)),
-                     .bytes = 4 * rows * (double)g.width,
-                     .units = g.rows};
+    wf_gau_shape g = wf_gau_node_shape(y);
+    return (wf_cost){.flops = 2 * (double)g.queries * (double)(g.n * (g.s + g.e)),
+                     .bytes = 4 * (double)g.rows * (double)g.width,
+                     .units = g.queries};
 }
 
 static int gau_print(const void *attr, char *text, size_t size)
@@ -227,11 +250,12 @@ static int gau_print(const void *attr, char *text, size_t size)
 const wf_op wf_op_gau = {
     .name = "gau",
     .doc = "softmax or relu^2 of rope(Z gq) rope(Z gk)^T over spans, times V; V, Z = silu(columns "
-           "of P)",
-    .arity = 5,
+           "of P); the rows at ids, if there is input 5",
+    .arity = -1,
     .traits = WF_RANDOM,
     .attr_size = sizeof(wf_gau_attr),
     .infer = gau_infer,
+    .grad = gau_grad,
     .cost = gau_cost,
     .share = wf_gau_share,
     .scratch = gau_scratch,
@@ -270,19 +294,12 @@ static wf_cost gated_cost(const wf_node *y)
     return (wf_cost){.flops = 2 * n, .bytes = 12 * n, .units = wf_rows(&y->shape)};
 }
 
-/* The gradient of the whole unit: one slab with the columns dP | dq z | dk z. Nothing flows into
- * Y: its part is in dP already. */
+/* The gradient of the whole unit. Nothing flows into Y: its part is in dP already. */
 static void gated_grad(wf_node *y, wf_node *dy, wf_node *dx[])
 {
     const wf_gau_attr *a = y->attr;
     wf_node *in[7] = {y->in[1], y->in[2], y->in[3], y->in[4], y->in[5], y->in[0], dy};
-    wf_node *d = wf_apply(&wf_op_gau_grad, a, 7, in);
-    int64_t width = wf_dim(y->in[1], -1);
-    wf_axes rows = {.n = d->shape.rank - 1};
-    for (int i = 0; i < rows.n; i++) rows.axis[i] = i;
-    dx[1] = wf_slice(d, -1, 0, width);
-    dx[2] = wf_sum(wf_slice(d, -1, width, a->s), rows, false);
-    dx[3] = wf_sum(wf_slice(d, -1, width + a->s, a->s), rows, false);
+    slab_gradients(wf_apply(&wf_op_gau_grad, a, 7, in), y->in[1], a, dx + 1);
 }
 
 const wf_op wf_op_gau_gated = {

@@ -12,7 +12,7 @@ enum { WF_GAU_RANGE = 256 };
 typedef struct wf_gau_work {
     wf_gau_plan plan;
     wf_gau_turned turned;
-    float *dk;          /* [padded][s]: gradient of k */
+    float *dq, *dk;     /* [padded][s]: gradients of rotated queries, over f, and keys */
     float *dy;          /* [rows][e], for segments that are taken in ranges of keys */
     float *kept, *seen; /* tiles of the wave: see wf_gau_weigh; seen may be kept */
     float *parts;       /* sums of dA over groups of panels, ... */
@@ -46,9 +46,8 @@ int64_t wf_gau_panels_floats(void);
 void wf_gau_panels_run(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *w,
                        const wf_gau_panels *what);
 
-/* dS' and dq of a block of rows, once its dA is complete: dq of the rotated queries, into the
- * columns of dq z. dk of a block of keys. */
+/* dS' and dq of a block, once its dA is complete. dk of some keys. */
 void wf_gau_rows_run(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *w, int64_t b);
-void wf_gau_keys_run(const wf_gau_shape *g, const wf_gau_work *w, const wf_gau_block *keys);
+void wf_gau_keys_run(const wf_gau_shape *g, const wf_gau_work *w, const wf_gau_part *keys);
 
 #endif

@@ -34,7 +34,7 @@ typedef struct panel {
     float *part;           /* the sum of dA of this group: tiles */
     bool is_first;         /* panel of the group */
     float *v, *slope, *dv; /* [keys of the range][cols]: V, SiLU', dV */
-    float *dy, *turned;    /* rows of dY [rows of a block][cols], and its transpose */
+    float *dy, *turned;    /* rows of dY [queries of a block][cols], and its transpose */
 } panel;
 
 int64_t wf_gau_panels_floats(void)
@@ -43,17 +43,18 @@ int64_t wf_gau_panels_floats(void)
     return wf_max_i64(brief, other);
 }
 
-/* dY of a block, and of the gate if that was not done beforehand. */
+/* dY of a block, and of the gate if there is one and that was not done beforehand. */
 static void make_dy(const panel *p, const wf_gau_block *b)
 {
     int64_t n = p->cols;
-    for (int64_t i = 0; i < b->n; i++) {
-        if (wf_gau_ranges_of(p->s) > 1)
-            memcpy(p->dy + i * n, p->w->dy + (b->row + i) * p->g->e + p->at,
-                   (size_t)n * sizeof *p->dy);
+    const float *made = wf_gau_is_picked(p->c->attr) ? p->c->in[5].data
+                        : wf_gau_ranges_of(p->s) > 1 ? p->w->dy
+                                                     : NULL;
+    for (int64_t i = 0; i < b->n; i++)
+        if (made)
+            memcpy(p->dy + i * n, made + b->place[i] * p->g->e + p->at, (size_t)n * sizeof *made);
         else
-            wf_gau_gate(p->c, p->g, b->row + i, p->at, n, p->dy + i * n);
-    }
+            wf_gau_gate(p->c, p->g, b->row[i], p->at, n, p->dy + i * n);
     memset(p->dy + b->n * n, 0, (size_t)((b->height - b->n) * n) * sizeof *p->dy);
 }
 
@@ -129,10 +130,11 @@ void wf_gau_panels_run(const wf_call *c, const wf_gau_shape *g, const wf_gau_wor
     p.k.to = wf_min_i64(p.k.from + RANGE, s->at + s->height);
     if (p.k.from >= p.k.to) return;
     p.part = w->parts + what->group * w->plan.now->used;
-    int64_t keys = (p.k.to - p.k.from) * what->wide, rows = wf_min_i64(B, s->height) * what->wide;
+    int64_t keys = (p.k.to - p.k.from) * what->wide;
+    int64_t queries = w->plan.blocks[s->block].height * what->wide; /* no block has more */
     p.dy = c->scratch;
-    p.turned = p.dy + rows;
-    p.v = p.turned + rows;
+    p.turned = p.dy + queries;
+    p.v = p.turned + queries;
     p.slope = p.v + keys;
     p.dv = p.slope + keys;
     for (p.at = what->from; p.at < what->to; p.at += what->wide) {

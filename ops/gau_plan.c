@@ -2,6 +2,7 @@
 #include "ops/gau_plan.h"
 
 #include <math.h>
+#include <string.h>
 
 enum {
     B = WF_GAU_BLOCK,
@@ -23,16 +24,19 @@ static int64_t most_segments(int64_t n)
     return 2 * wf_ceil_div(n, SMALL) + 1;
 }
 
-wf_gau_shape wf_gau_shape_of(const wf_shape *slab, const wf_gau_attr *a)
+wf_gau_shape wf_gau_shape_of(const wf_shape *slab, const wf_shape *ids, const wf_gau_attr *a)
 {
     wf_gau_shape g = {.e = a->e, .s = a->s, .items = 1};
     g.width = slab->dim[slab->rank - 1];
     g.n = slab->dim[slab->rank - 2];
     for (int i = 0; i < slab->rank - 2; i++) g.items *= slab->dim[i];
     g.rows = g.items * g.n;
+    g.queries = wf_gau_is_picked(a) ? wf_elements(ids) : g.rows;
     g.panels = wf_ceil_div(g.e, B);
     g.padded = pad(g.n + (PAD - 1) * wf_min_i64(g.n, most_segments(g.n)));
     g.all_padded = g.items * g.padded;
+    int64_t segments = wf_min_i64(g.queries, g.items * most_segments(g.n));
+    g.queries_padded = pad(g.queries + (PAD - 1) * segments);
     return g;
 }
 
@@ -60,13 +64,17 @@ void *wf_gau_take(void *work, int64_t *at, int64_t bytes)
 
 void wf_gau_plan_place(wf_gau_plan *p, const wf_gau_shape *g, void *work, int64_t *at)
 {
-    int64_t segments = g->items * most_segments(g->n);
-    int64_t blocks = segments + g->items * wf_ceil_div(g->n, B);
+    int64_t segments = g->items * most_segments(g->n), f = (int64_t)sizeof(int32_t);
+    int64_t blocks = segments + g->queries / B, parts = segments + g->rows / B;
     p->now = wf_gau_take(work, at, (int64_t)sizeof *p->now);
     p->segments = wf_gau_take(work, at, segments * (int64_t)sizeof *p->segments);
     p->brief = wf_gau_take(work, at, segments * (int64_t)sizeof *p->brief);
     p->blocks = wf_gau_take(work, at, blocks * (int64_t)sizeof *p->blocks);
-    p->back = wf_gau_take(work, at, (g->n + 1) * (int64_t)sizeof *p->back);
+    p->parts = wf_gau_take(work, at, parts * (int64_t)sizeof *p->parts);
+    p->back = wf_gau_take(work, at, (g->n + 1) * f);
+    p->row = wf_gau_take(work, at, g->queries * f);
+    p->place = wf_gau_take(work, at, g->queries * f);
+    p->begin = wf_gau_take(work, at, (g->rows + 2) * f);
 }
 
 /* ---- segments ---- */
@@ -102,14 +110,40 @@ static void cut_item(const wf_gau_plan *p, const wf_gau_shape *g, const int32_t 
     }
 }
 
+/* ---- queries ---- */
+
+/* Sorted by counting: begin[r + 1] is where the next query of row r goes, and so, at last, where
+ * those of row r + 1 begin. */
+static void sort_queries(const wf_gau_plan *p, const wf_gau_shape *g, const wf_call *c)
+{
+    memset(p->begin, 0, (size_t)(g->rows + 2) * sizeof *p->begin);
+    for (int64_t i = 0; i < g->queries; i++) p->begin[wf_gau_query_row(c, i) + 2]++;
+    for (int64_t r = 2; r <= g->rows; r++) p->begin[r + 1] += p->begin[r];
+    for (int64_t i = 0; i < g->queries; i++) {
+        int64_t row = wf_gau_query_row(c, i), to = p->begin[row + 1]++;
+        p->row[to] = (int32_t)row;
+        p->place[to] = (int32_t)i;
+    }
+}
+
+static void find_queries(const wf_gau_plan *p)
+{
+    for (int64_t i = 0; i < p->now->segments; i++) {
+        wf_gau_segment *s = &p->segments[i];
+        s->query = p->begin[s->row];
+        s->queries = p->begin[s->row + s->n] - s->query;
+    }
+}
+
 /* ---- blocks ---- */
 
 static void find_keys(wf_gau_block *b, const wf_gau_shape *g, const int32_t *span)
 {
     const wf_gau_segment *s = b->segment;
     int64_t from = s->height, to = 0, base = s->row % g->n;
-    for (int64_t i = b->row; i < b->row + b->n; i++) {
-        int64_t lo = wf_max_i64(span[2 * i], 0), hi = wf_min_i64(span[2 * i + 1], g->n);
+    for (int64_t i = 0; i < b->n; i++) {
+        int64_t row = b->row[i];
+        int64_t lo = wf_max_i64(span[2 * row], 0), hi = wf_min_i64(span[2 * row + 1], g->n);
         if (hi <= lo) continue;
         from = wf_min_i64(from, lo - base);
         to = wf_max_i64(to, hi - base);
@@ -118,28 +152,38 @@ static void find_keys(wf_gau_block *b, const wf_gau_shape *g, const int32_t *spa
     b->to = s->at + pad(to);
 }
 
-static int64_t cut_segment(const wf_gau_plan *p, const wf_gau_shape *g, const int32_t *span,
-                           wf_gau_segment *s, int64_t at)
+/* Behind the segment before it, or NULL. */
+static void cut_segment(const wf_gau_plan *p, const wf_gau_shape *g, const int32_t *span,
+                        wf_gau_segment *s, const wf_gau_segment *before)
 {
-    s->at = at;
+    s->at = before ? before->at + before->height : 0;
+    s->query_at = before ? before->query_at + pad(before->queries) : 0;
     s->height = pad(s->n);
+    s->part = p->now->parts;
+    s->parts = wf_ceil_div(s->n, B);
     s->block = p->now->blocks;
-    s->blocks = wf_ceil_div(s->n, B);
+    s->blocks = wf_max_i64(1, wf_ceil_div(s->queries, B));
+    for (int64_t i = 0; i < s->n; i += B) {
+        int64_t n = wf_min_i64(B, s->n - i);
+        p->parts[p->now->parts++] = (wf_gau_part){
+            .segment = s, .row = s->row + i, .n = n, .at = s->at + i, .height = pad(n)};
+    }
     for (int64_t i = 0; i < s->blocks; i++) {
         wf_gau_block *b = &p->blocks[p->now->blocks++];
-        *b = (wf_gau_block){.segment = s, .row = s->row + i * B, .at = at + i * B};
-        b->n = wf_min_i64(B, s->n - i * B);
+        int64_t first = s->query + i * B;
+        *b = (wf_gau_block){.segment = s, .row = p->row + first, .place = p->place + first};
+        b->at = s->query_at + i * B;
+        b->n = wf_min_i64(B, s->queries - i * B);
         b->height = pad(b->n);
         find_keys(b, g, span);
     }
-    return at + s->height;
 }
 
 /* ---- brief segments ---- */
 
 static bool is_brief(const wf_gau_segment *s)
 {
-    return s->n <= B;
+    return s->n <= B && s->queries <= B;
 }
 
 /* From all segments to where they belong. */
@@ -160,35 +204,40 @@ wf_gau_shape wf_gau_brief_shape(const wf_gau_shape *g)
 {
     wf_gau_shape s = *g;
     s.items = 1;
-    s.n = s.rows = s.padded = s.all_padded = B;
+    s.n = s.rows = s.padded = s.all_padded = s.queries = s.queries_padded = B;
     return s;
 }
 
-void wf_gau_plan_brief(wf_gau_plan *p, const wf_gau_shape *g, const int32_t *span,
-                       const wf_gau_segment *s)
+void wf_gau_plan_brief(wf_gau_plan *p, const wf_gau_plan *all, const wf_gau_shape *g,
+                       const wf_call *c, const wf_gau_segment *s)
 {
+    p->row = all->row;
+    p->place = all->place;
+    p->begin = all->begin;
     *p->now = (wf_gau_wave){.segments = 1};
     p->segments[0] = *s;
-    cut_segment(p, g, span, p->segments, 0);
+    cut_segment(p, g, c->in[3].data, p->segments, NULL);
     wf_gau_next_wave(p, g);
 }
 
-void wf_gau_plan_make(wf_gau_plan *p, const wf_gau_shape *g, const int32_t *span)
+void wf_gau_plan_make(wf_gau_plan *p, const wf_gau_shape *g, const wf_call *c)
 {
+    const int32_t *span = c->in[3].data;
     *p->now = (wf_gau_wave){0};
     for (int64_t i = 0; i < g->items; i++) cut_item(p, g, span, i);
+    sort_queries(p, g, c);
+    find_queries(p);
     pick_brief(p, g);
-    int64_t at = 0;
     for (int64_t i = 0; i < p->now->segments; i++)
-        at = cut_segment(p, g, span, &p->segments[i], at);
+        cut_segment(p, g, span, &p->segments[i], i > 0 ? &p->segments[i - 1] : NULL);
 }
 
 /* ---- waves ---- */
 
 int64_t wf_gau_tile_floats(const wf_gau_shape *g)
 {
-    int64_t rows = pad(g->n), all = g->items * rows * rows;
-    return wf_max_i64(wf_min_i64(all, TILE_FLOATS), wf_min_i64(B, rows) * rows);
+    int64_t keys = pad(g->n), queries = g->items * pad(wf_ceil_div(g->queries, g->items));
+    return wf_max_i64(wf_min_i64(queries * keys, TILE_FLOATS), wf_min_i64(B, queries) * keys);
 }
 
 bool wf_gau_next_wave(const wf_gau_plan *p, const wf_gau_shape *g)

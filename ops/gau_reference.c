@@ -23,14 +23,14 @@ typedef struct row_view {
     const wf_call *c;
     const wf_gau_attr *a;
     const wf_gau_shape *g;
-    int64_t row; /* of all rows */
+    int64_t query, row; /* row: of all rows */
     wf_gau_row k;
     double factor, inverse; /* f_i, 1 / len_i */
 } row_view;
 
-static row_view view_row(const wf_call *c, const wf_gau_shape *g, int64_t row)
+static row_view view_row(const wf_call *c, const wf_gau_shape *g, int64_t query, int64_t row)
 {
-    row_view v = {.c = c, .a = c->attr, .g = g, .row = row};
+    row_view v = {.c = c, .a = c->attr, .g = g, .query = query, .row = row};
     v.k = wf_gau_row_of(g, v.a, c->in[3].data, row);
     v.factor = (double)wf_gau_factor(v.a, v.k.length);
     v.inverse = 1 / (double)v.k.length;
@@ -87,10 +87,10 @@ static void weigh(const row_view *v, const double *x, double *a)
     for (int64_t j = v->k.from; j < v->k.to && v->a->kind == WF_GAU_KIND_SOFTMAX; j++) a[j] /= sum;
 }
 
-void wf_gau_reference_attend(const wf_call *c, const wf_gau_shape *g, int64_t row, double *x)
+void wf_gau_reference_attend(const wf_call *c, const wf_gau_shape *g, int64_t query, double *x)
 {
-    row_view v = view_row(c, g, row);
-    float *y = (float *)c->out->data + row * g->e;
+    row_view v = view_row(c, g, query, wf_gau_query_row(c, query));
+    float *y = (float *)c->out->data + query * g->e;
     scores(&v, x);
     weigh(&v, x, x);
     for (int64_t j = v.k.from; j < v.k.to; j++) x[j] *= kept(&v, j);
@@ -109,20 +109,28 @@ static float *d_of(const row_view *v, int64_t i)
     return (float *)v->c->out->data + (v->row / v->g->n * v->g->n + i) * wf_gau_d_width(v->g);
 }
 
-/* dU, dV of the row's keys, and dS' into ds; a: weights before dropout. */
+/* dY, and dU where the gate is here. */
+static void gate_gradients(const row_view *v, double *dy)
+{
+    int64_t e = v->g->e, u = v->a->u;
+    const float *p = p_of(v, v->row % v->g->n);
+    const float *y = (const float *)v->c->in[5].data + v->query * e; /* dY, if picked */
+    const float *dg = (const float *)v->c->in[6].data + v->query * e;
+    float *d = d_of(v, v->row % v->g->n);
+    for (int64_t t = 0; t < e; t++) {
+        dy[t] = (double)y[t];
+        if (wf_gau_is_picked(v->a)) continue;
+        d[u + t] = (float)((double)dg[t] * (double)y[t] * silu_slope((double)p[u + t]));
+        dy[t] = (double)dg[t] * silu((double)p[u + t]);
+    }
+}
+
+/* dV of the row's keys, and dS' into ds; a: weights before dropout. */
 static void weight_gradients(const row_view *v, const double *x, const double *a, double *ds,
-                             double *dy)
+                             const double *dy)
 {
     const wf_gau_attr *k = v->a;
-    const float *p = p_of(v, v->row % v->g->n);
-    const float *y = (const float *)v->c->in[5].data + v->row * v->g->e;
-    const float *dg = (const float *)v->c->in[6].data + v->row * v->g->e;
-    float *d = d_of(v, v->row % v->g->n);
     double along = 0;
-    for (int64_t t = 0; t < v->g->e; t++) {
-        d[k->u + t] = (float)((double)dg[t] * (double)y[t] * silu_slope((double)p[k->u + t]));
-        dy[t] = (double)dg[t] * silu((double)p[k->u + t]);
-    }
     for (int64_t j = v->k.from; j < v->k.to; j++) {
         double mask = kept(v, j), da = 0;
         for (int64_t t = 0; t < v->g->e; t++) {
@@ -152,8 +160,8 @@ static void score_gradients(const row_view *v, const double *ds, float *dq, floa
     }
 }
 
-/* From the gradient of a rotated query or key, of which dq becomes the unrotated one, to its part
- * of dZ, and to dq z or dk z. */
+/* From the gradient of a rotated query or key, of which dq becomes the unrotated one, to its parts
+ * of dZ, and of dq z or dk z. */
 static void turn_back(const row_view *v, const float *gamma, float *dq, float *dz, float *product)
 {
     int64_t i = v->row % v->g->n, s = v->g->s;
@@ -165,7 +173,7 @@ static void turn_back(const row_view *v, const float *gamma, float *dq, float *d
         dq[2 * j + 1] = (float)(odd * cosine - even * sine);
     }
     for (int64_t t = 0; t < s; t++) {
-        product[t] = (float)(silu((double)z[t]) * (double)dq[t]);
+        product[t] += (float)(silu((double)z[t]) * (double)dq[t]);
         dz[t] += dq[t] * gamma[t];
     }
 }
@@ -179,17 +187,20 @@ void wf_gau_reference_grad(const wf_call *c, const wf_gau_shape *g, int64_t item
     memset((float *)c->out->data + item * g->n * wf_gau_d_width(g), 0,
            (size_t)(g->n * wf_gau_d_width(g)) * sizeof(float));
     memset(dk, 0, (size_t)(g->n * g->s) * sizeof *dk);
-    for (int64_t i = 0; i < g->n; i++) {
-        row_view v = view_row(c, g, item * g->n + i);
+    for (int64_t query = 0; query < g->queries; query++) {
+        int64_t row = wf_gau_query_row(c, query);
+        if (row / g->n != item) continue;
+        row_view v = view_row(c, g, query, row);
         scores(&v, x);
         weigh(&v, x, weights);
+        gate_gradients(&v, ds + g->n);
         weight_gradients(&v, x, weights, ds, ds + g->n);
         score_gradients(&v, ds, dq, dk);
-        float *d = d_of(&v, i);
+        float *d = d_of(&v, row % g->n);
         turn_back(&v, c->in[1].data, dq, d + a->z, d + g->width);
     }
     for (int64_t i = 0; i < g->n; i++) {
-        row_view v = view_row(c, g, item * g->n + i);
+        row_view v = view_row(c, g, 0, item * g->n + i);
         float *d = d_of(&v, i);
         const float *p = p_of(&v, i);
         turn_back(&v, c->in[2].data, dk + i * g->s, d + a->z, d + g->width + g->s);

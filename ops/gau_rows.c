@@ -1,6 +1,7 @@
 /*
  * Backward pass of the gated attention unit, phases ROWS and KEYS: from dA to the gradients of the
- * scores, of queries and of keys. See gau_grad.c. Tiles are transposed: [key][rows of the block].
+ * scores, of queries and of keys. See gau_grad.c. Tiles are transposed: [key][queries of the
+ * block].
  */
 #include "ops/gau_grad.h"
 
@@ -49,11 +50,10 @@ static void score_gradients(const wf_call *c, const wf_gau_shape *g, const wf_ga
     relu2_grad(keys, n, x, dx, column);
 }
 
-/* dq = dS'^T K */
-static void query_gradients(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *w,
-                            const wf_gau_block *b)
+/* dq = dS'^T K, over f */
+static void query_gradients(const wf_gau_shape *g, const wf_gau_work *w, const wf_gau_block *b)
 {
-    float *dq = c->scratch, factor[B];
+    float *dq = w->dq + b->at * g->s;
     int64_t keys = b->to - b->from;
     wf_gemm m = wf_gemm_get(&(wf_gemm_shape){.m = b->height,
                                              .n = g->s,
@@ -66,22 +66,17 @@ static void query_gradients(const wf_call *c, const wf_gau_shape *g, const wf_ga
         wf_gemm_run(&m, w->parts + b->tile, w->turned.keys + b->from * g->s, dq, 1);
     else
         memset(dq, 0, (size_t)(b->height * g->s) * sizeof *dq);
-    wf_gau_factors(c, g, b, factor);
-    for (int64_t i = 0; i < b->n; i++) {
-        float *d = (float *)c->out->data + (b->row + i) * wf_gau_d_width(g) + g->width;
-        wf_vec_get()->scale(g->s, d, dq + i * g->s, factor[i]);
-    }
 }
 
 void wf_gau_rows_run(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *w, int64_t b)
 {
-    const wf_gau_block *rows = &w->plan.blocks[b];
-    if (rows->to > rows->from) score_gradients(c, g, w, rows);
-    query_gradients(c, g, w, rows);
+    const wf_gau_block *queries = &w->plan.blocks[b];
+    if (queries->to > queries->from) score_gradients(c, g, w, queries);
+    query_gradients(g, w, queries);
 }
 
 /* dk += dS' (f q) over the wave's blocks of the segment, in order. */
-void wf_gau_keys_run(const wf_gau_shape *g, const wf_gau_work *w, const wf_gau_block *keys)
+void wf_gau_keys_run(const wf_gau_shape *g, const wf_gau_work *w, const wf_gau_part *keys)
 {
     wf_gau_keys k = wf_gau_keys_of(&w->plan, keys->segment);
     for (int64_t i = k.first; i < k.last; i++) {

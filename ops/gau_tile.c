@@ -13,15 +13,15 @@ enum { B = WF_GAU_BLOCK };
 
 static wf_gau_row row_of(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b, int64_t i)
 {
-    return wf_gau_row_of(g, c->attr, c->in[3].data, b->row + wf_min_i64(i, b->n - 1));
+    return wf_gau_row_of(g, c->attr, c->in[3].data, b->row[wf_min_i64(i, b->n - 1)]);
 }
 
 /* Rows are mostly as long as the one before: few logarithms. */
-void wf_gau_factors(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b, float *y)
+void wf_gau_factors(const wf_call *c, const wf_gau_shape *g, const wf_gau_part *k, float *y)
 {
     float length = 0, factor = 0;
-    for (int64_t i = 0; i < b->height; i++) {
-        wf_gau_row r = row_of(c, g, b, i);
+    for (int64_t i = 0; i < k->n; i++) {
+        wf_gau_row r = wf_gau_row_of(g, c->attr, c->in[3].data, k->row + i);
         if (i == 0 || r.length != length) factor = wf_gau_factor(c->attr, r.length);
         length = r.length;
         y[i] = factor;
@@ -45,25 +45,34 @@ static void turn(const wf_gau_attr *a, const float *z, const float *gamma, const
     if (factor != 1) v->scale(a->s, y, y, factor);
 }
 
-void wf_gau_turn_block(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b,
-                       const wf_gau_turned *t)
+/* s floats of each of the padded rows from..to-1 */
+static void clear(const wf_gau_shape *g, float *x, int64_t from, int64_t to)
+{
+    memset(x + from * g->s, 0, (size_t)((to - from) * g->s) * sizeof *x);
+}
+
+void wf_gau_turn(const wf_call *c, const wf_gau_shape *g, const wf_gau_plan *p,
+                 const wf_gau_part *k, const wf_gau_turned *t)
 {
     const wf_gau_attr *a = c->attr;
-    float *queries = t->queries + b->at * g->s, *keys = t->keys + b->at * g->s;
+    const wf_gau_segment *s = k->segment;
     float *z = c->scratch, *temp = z + g->s, factor[B];
-    wf_gau_factors(c, g, b, factor);
-    for (int64_t i = 0; i < b->n; i++) {
-        int64_t row = b->row + i;
-        const float *p = (const float *)c->in[0].data + row * g->width;
+    wf_gau_factors(c, g, k, factor);
+    for (int64_t i = 0; i < k->n; i++) {
+        int64_t row = k->row + i;
+        const float *x = (const float *)c->in[0].data + row * g->width + a->z;
         const float *angle = (const float *)c->in[4].data + row % g->n * g->s;
-        wf_gau_ask(p + a->z, g->width, g->s);
-        wf_vec_get()->silu(g->s, z, p + a->z);
-        turn(a, z, c->in[1].data, angle, factor[i], queries + i * g->s, temp);
-        turn(a, z, c->in[2].data, angle, 1, keys + i * g->s, temp);
+        wf_gau_ask(x, g->width, g->s);
+        wf_vec_get()->silu(g->s, z, x);
+        for (int64_t q = p->begin[row]; q < p->begin[row + 1]; q++)
+            turn(a, z, c->in[1].data, angle, factor[i], t->queries + wf_gau_query_at(s, q) * g->s,
+                 temp);
+        turn(a, z, c->in[2].data, angle, 1, t->keys + (k->at + i) * g->s, temp);
     }
-    size_t rest = (size_t)((b->height - b->n) * g->s) * sizeof(float);
-    memset(queries + b->n * g->s, 0, rest);
-    memset(keys + b->n * g->s, 0, rest);
+    clear(g, t->keys, k->at + k->n, k->at + k->height);
+    const wf_gau_block *last = &p->blocks[s->block + s->blocks - 1];
+    if (k->at + k->height == s->at + s->height)
+        clear(g, t->queries, last->at + last->n, last->at + last->height);
 }
 
 /* ---- weights ---- */
@@ -87,7 +96,7 @@ static int64_t first_key(const tile *t)
     return s->row % t->g->n + t->b->from - s->at;
 }
 
-/* Keys that a row does not see get this score; so do all keys of rows that are padding. */
+/* Keys that a query does not see get this score; so do all keys of those that are padding. */
 static void cover(const tile *t, float *x, float value)
 {
     int64_t first = first_key(t), rows = t->rows;
@@ -140,7 +149,7 @@ void wf_gau_drop(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b,
         v->fill(t.rows * B, rows, 1);
         for (int64_t i = 0; i < b->n; i++)
             v->dropout(n, rows + i * B, rows + i * B, a->rate, c->seed, stream,
-                       (uint64_t)((b->row + i) * g->n + first_key(&t) + j));
+                       (uint64_t)(b->row[i] * g->n + first_key(&t) + j));
         v->transpose(t.rows, n, mask, t.rows, rows, B);
         v->mul(n * t.rows, x + j * t.rows, x + j * t.rows, mask);
     }

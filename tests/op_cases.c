@@ -251,6 +251,31 @@ static wf_node *matmul(wf_graph *g, wf_node *const x[], const void *attr)
      0, op_##OP, op_##OP##_plain, TOLERANCE},                                                      \
     {&wf_op_##OP, "large", {GAU_IN(256, 192, 64) DG(256, 192)}, GAU(192, 64, PLUS),            \
      OP_LARGE, op_##OP, op_##OP##_plain, TOLERANCE}
+/* v | z, or z | v, in P [n, e + s]; M queries */
+#define PICK(E, S, V, Z, ...) .attr = &(const wf_gau_attr){.e = E, .s = S, .u = -1, .v = V, .z = Z, __VA_ARGS__}
+#define PICK_IN(N, E, S, M)                                                                        \
+    {OP_ANY, {N, E + S}}, {OP_ANY, {S}}, {OP_ANY, {S}}, {OP_SPANS, {N, 2}, .limit = N},            \
+    {OP_LENGTHS, {N}, .limit = N}, {OP_LENGTHS, {M}, .limit = N - 1}
+#define PICK_BATCH(B, N, E, S, M)                                                                  \
+    {OP_ANY, {B, N, E + S}}, {OP_ANY, {S}}, {OP_ANY, {S}}, {OP_SPANS, {B, N, 2}, .limit = N},      \
+    {OP_LENGTHS, {N}, .limit = N}, {OP_LENGTHS, {M}, .limit = B * N - 1}
+#define PICK_ROWS(OP, FLAGS, TOLERANCE, DG)                                                        \
+    {&wf_op_##OP, "picked, softmax", {PICK_IN(5, 3, 4, 7) DG(7, 3)}, PICK(3, 4, 0, 3, SOFTMAX),    \
+     FLAGS, op_##OP##_picked, op_##OP##_picked_plain, TOLERANCE},                                  \
+    {&wf_op_##OP, "picked, softmax plus", {PICK_IN(7, 2, 2, 3) DG(3, 2)}, PICK(2, 2, 2, 0, PLUS),  \
+     FLAGS, op_##OP##_picked, op_##OP##_picked_plain, TOLERANCE},                                  \
+    {&wf_op_##OP, "picked, relu2", {PICK_IN(5, 3, 4, 4) DG(4, 3)}, PICK(3, 4, 0, 3, RELU2),        \
+     FLAGS, op_##OP##_picked, op_##OP##_picked_plain, TOLERANCE},                                  \
+    {&wf_op_##OP, "picked of a batch", {PICK_BATCH(3, 4, 2, 2, 4) DG(4, 2)},                       \
+     PICK(2, 2, 0, 2, SOFTMAX), FLAGS, op_##OP##_picked, op_##OP##_picked_plain, TOLERANCE},       \
+    {&wf_op_##OP, "picked, one block", {PICK_IN(131, 70, 6, 20) DG(20, 70)},                       \
+     PICK(70, 6, 6, 0, PLUS), 0, op_##OP##_picked, op_##OP##_picked_plain, TOLERANCE},             \
+    {&wf_op_##OP, "picked, three blocks", {PICK_IN(100, 70, 6, 150) DG(150, 70)},                  \
+     PICK(70, 6, 0, 70, RELU2), 0, op_##OP##_picked, op_##OP##_picked_plain, TOLERANCE},           \
+    {&wf_op_##OP, "picked, several waves", {PICK_IN(1100, 9, 2, 1000) DG(1000, 9)},                \
+     PICK(9, 2, 0, 9, PLUS), 0, op_##OP##_picked, op_##OP##_picked_plain, TOLERANCE},              \
+    {&wf_op_##OP, "picked, large", {PICK_IN(512, 192, 64, 76) DG(76, 192)},                        \
+     PICK(192, 64, 0, 192, PLUS), OP_LARGE, op_##OP##_picked, op_##OP##_picked_plain, TOLERANCE}
 #define NO_DG(N, E)
 #define WITH_DG(N, E) , {OP_ANY, {N, E}}
 
@@ -491,6 +516,7 @@ const op_case op_cases[] = {
 
     /* gau.c, gau_grad.c */
     GAU_ROWS(gau, 0, 2e-5, NO_DG), GAU_ROWS(gau_gated, OP_GRADIENT, 2e-5, NO_DG), GAU_ROWS(gau_grad, 0, 1e-4, WITH_DG),
+    PICK_ROWS(gau, OP_GRADIENT, 2e-5, NO_DG), PICK_ROWS(gau_grad, 0, 1e-4, WITH_DG),
     {&wf_op_gau_gated, "a batch", {GAU_BATCH(2, 3, 2, 2)}, GAU(2, 2, SOFTMAX), OP_GRADIENT, op_gau_gated, op_gau_gated_plain, 2e-5},
 
     /* pointwise.c, effect.c */

@@ -75,9 +75,10 @@ wf_node *op_case_build(const op_case *c, wf_graph *g, void *const fixed[], wf_no
 void *op_case_draw(const op_case *c, int i, uint64_t seed, size_t *bytes);
 
 /* What larger rows are made of (op_gau.c): the gated attention unit's ops, from P, gamma_q,
- * gamma_k, span, positions [, gradient of G]. */
-op_build op_gau, op_gau_gated, op_gau_grad;
-op_build op_gau_plain, op_gau_gated_plain, op_gau_grad_plain;
+ * gamma_k, span, positions [, gradient of G]; of picked queries ids [, gradient of Y] follow. */
+op_build op_gau, op_gau_gated, op_gau_grad, op_gau_picked, op_gau_grad_picked;
+op_build op_gau_plain, op_gau_gated_plain, op_gau_grad_plain, op_gau_picked_plain,
+    op_gau_grad_picked_plain;
 
 /* Longer ways to the values of kernels that have no naive reference (op_plain.c). */
 op_build op_one_hot_plain, op_gather_plain, op_scatter_plain, op_scatter_into_plain, op_slice_plain,

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-enum { P, GAMMA_Q, GAMMA_K, SPAN, POSITIONS, DG };
+enum { P, GAMMA_Q, GAMMA_K, SPAN, POSITIONS, DG, IDS = DG, DY };
 
 /* ---- fused ---- */
 
@@ -43,6 +43,26 @@ wf_node *op_gau_grad(wf_graph *g, wf_node *const x[], const void *attr)
     return wf_apply(&wf_op_gau_grad, attr, 7, in);
 }
 
+/* ---- fused, some queries ---- */
+
+wf_node *op_gau_picked(wf_graph *g, wf_node *const x[], const void *attr)
+{
+    wf_rope_attr rope = {.base = 100, .size = ((const wf_gau_attr *)attr)->s};
+    wf_node *angles = wf_apply1(&wf_op_rope_angles, &rope, x[POSITIONS]);
+    (void)g;
+    return wf_apply(&wf_op_gau, attr, 6,
+                    (wf_node *[]){x[P], x[GAMMA_Q], x[GAMMA_K], x[SPAN], angles, x[IDS]});
+}
+
+wf_node *op_gau_grad_picked(wf_graph *g, wf_node *const x[], const void *attr)
+{
+    wf_rope_attr rope = {.base = 100, .size = ((const wf_gau_attr *)attr)->s};
+    wf_node *angles = wf_apply1(&wf_op_rope_angles, &rope, x[POSITIONS]);
+    (void)g;
+    return wf_apply(&wf_op_gau_grad, attr, 7,
+                    (wf_node *[]){x[P], x[GAMMA_Q], x[GAMMA_K], x[SPAN], angles, x[DY], x[IDS]});
+}
+
 /* ---- plain ---- */
 
 /* Sums over columns of P, so that no pass finds the unit: gammas come as rows, [..., n, s]. */
@@ -78,17 +98,38 @@ wf_node *op_gau_gated_plain(wf_graph *g, wf_node *const x[], const void *attr)
     return plain_gate(x, attr);
 }
 
-/* dq z and dk z are gradients by a gamma that every row has of its own. */
-wf_node *op_gau_grad_plain(wf_graph *g, wf_node *const x[], const void *attr)
+wf_node *op_gau_picked_plain(wf_graph *g, wf_node *const x[], const void *attr)
 {
-    const wf_gau_attr *a = attr;
-    wf_shape rows = wf_shape_of(x[P]);
+    wf_node *y = plain_attend(x, attr);
     (void)g;
+    return wf_gather(wf_reshape(y, WF_SHAPE(wf_rows(&y->shape), wf_dim(y, -1))), x[IDS]);
+}
+
+/* dq z and dk z are gradients by a gamma that every row has of its own. */
+static wf_node *plain_grad(wf_node *const x[], const wf_gau_attr *a, op_build *value, wf_node *dy)
+{
+    wf_shape rows = wf_shape_of(x[P]);
     rows.dim[rows.rank - 1] = a->s;
-    wf_node *in[] = {x[P], wf_broadcast(x[GAMMA_Q], rows), wf_broadcast(x[GAMMA_K], rows), x[SPAN],
-                     x[POSITIONS]};
-    wf_node *loss = wf_sum(wf_mul(plain_gate(in, a), x[DG]), WF_ALL, false);
+    wf_node *in[] = {x[P],
+                     wf_broadcast(x[GAMMA_Q], rows),
+                     wf_broadcast(x[GAMMA_K], rows),
+                     x[SPAN],
+                     x[POSITIONS],
+                     x[IDS]};
+    wf_node *loss = wf_sum(wf_mul(value(dy->graph, in, a), dy), WF_ALL, false);
     wf_node *d[] = {wf_gradient(loss, in[P]), wf_gradient(loss, in[GAMMA_Q]),
                     wf_gradient(loss, in[GAMMA_K])};
     return wf_concat(3, d, -1);
+}
+
+wf_node *op_gau_grad_plain(wf_graph *g, wf_node *const x[], const void *attr)
+{
+    (void)g;
+    return plain_grad(x, attr, op_gau_gated_plain, x[DG]);
+}
+
+wf_node *op_gau_grad_picked_plain(wf_graph *g, wf_node *const x[], const void *attr)
+{
+    (void)g;
+    return plain_grad(x, attr, op_gau_picked_plain, x[DY]);
 }
