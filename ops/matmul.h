@@ -13,9 +13,9 @@ typedef struct wf_linear_attr {
 
 /* Shape of op(a) op(b); false after wf_fail. */
 bool wf_matmul_infer(wf_node *y, const wf_matmul_attr *a);
-/* A matrix by a matrix whose row i is a function of row i of the left one, bit for bit, however
- * many rows there are? */
-bool wf_matmul_is_by_row(const wf_node *y);
+/* A matrix by a matrix, and row i, of all its columns or so many neighbours of them, is a function
+ * of row i of the left one, bit for bit, however many rows there are? */
+bool wf_matmul_is_by_row(const wf_node *y, int64_t columns);
 wf_cost wf_matmul_cost(const wf_node *y);
 int wf_matmul_print(const void *attr, char *text, size_t size);
 

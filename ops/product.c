@@ -346,11 +346,11 @@ size_t wf_matmul_scratch(const wf_node *y, const wf_matmul_attr *a, const wf_pw 
 
 /* Few rows of columns that fill one vector of AVX-512 are summed up in several parts by libxsmm;
  * otherwise each element is one sum in the order of k. */
-bool wf_matmul_is_by_row(const wf_node *y)
+bool wf_matmul_is_by_row(const wf_node *y, int64_t columns)
 {
     enum { VECTOR = 16 };
     const wf_matmul_attr *a = y->attr;
-    int64_t last = y->shape.dim[y->shape.rank - 1] % STRIP;
+    int64_t last = columns % STRIP;
     bool are_matrices = y->in[0]->shape.rank == 2 && y->in[1]->shape.rank == 2;
     return are_matrices && !a->ta && (last == 0 || last > VECTOR);
 }

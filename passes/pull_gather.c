@@ -4,8 +4,9 @@
  * where f works row by row and nobody else reads its rows: elementwise ops, norms and softmax over
  * the last axis, dropout, products with a matrix on the right, and views that keep rows whole; on
  * through all of these to values that are needed as a whole. What broadcasts over rows (a bias)
- * stays. So a model whose loss looks at some of its tokens computes the end of its last layer for
- * these alone, and its gradient too.
+ * stays. Of the gated attention unit queries and gate are computed for some rows (pull_gau.c). So a
+ * model whose loss looks at some of its tokens computes the end of its last layer for these alone,
+ * and its gradient too.
  *
  * Bits stay. f is computed for no other rows than before: gather gives zeros for an id outside, but
  * f(0) may be anything, and its slope infinite; so the nearest row that exists is taken there, and
@@ -16,7 +17,7 @@
  * Sums of gradients over rows may be rounded otherwise, and what is not finite in other rows does
  * not reach them any more. Dropout draws for a row what it would have drawn for it among all.
  */
-#include "passes/passes.h"
+#include "passes/pull_gau.h"
 
 #include "ops/matmul.h"
 
@@ -85,7 +86,7 @@ static bool is_row_by_row(const wf_node *x, int64_t rows)
 {
     int axes = row_axes(&x->shape, rows);
     if (x->dtype != WF_F32) return false;
-    if (x->op == &wf_op_matmul) return axes == 1 && wf_matmul_is_by_row(x);
+    if (x->op == &wf_op_matmul) return axes == 1 && wf_matmul_is_by_row(x, wf_last(&x->shape));
     if (x->op == &wf_op_reshape) return row_axes(&x->in[0]->shape, rows) > 0;
     if (x->op == &wf_op_slice) return ((const wf_slice_attr *)x->attr)->axis >= axes;
     if (x->op == &wf_op_dropout) return x->n_in == 1;
@@ -106,11 +107,28 @@ static int64_t numbers(const pull *p, const wf_node *x)
     return wf_elements(&x->shape) / p->rows;
 }
 
+/* Queries and gate; H, of which they are made, is gathered, since keys are made of all of it. What
+ * attention itself saves depends on spans, and is not counted. */
+static void read_gau(pull *p, value *v)
+{
+    wf_gau_source s;
+    const char *why = wf_gau_source_find(v->x, &s);
+    if (why) wf_note(v->x, "%s", why);
+    if (why || p->n == MOST_VALUES) return;
+    v->is_picked = true;
+    p->work += numbers(p, v->x) * (2 + wf_last(&s.h->shape) / TERMS);
+    find(p, s.h);
+}
+
 /* A value that is picked reads x: pick that too, if it is the last one. */
 static void read(pull *p, wf_node *x)
 {
     value *v = find(p, x);
     if (++v->reads < x->n_users) return;
+    if (x->op == &wf_op_gau_gated) {
+        read_gau(p, v);
+        return;
+    }
     if (p->n + x->n_in > MOST_VALUES || !is_row_by_row(x, p->rows)) return;
     v->is_picked = true;
     int64_t terms = x->op == &wf_op_matmul ? wf_last(&x->in[0]->shape) : 0;
@@ -146,9 +164,19 @@ static wf_shape rows_like(const pull *p, const wf_shape *s, int64_t n)
 
 static wf_node *pick(pull *p, wf_node *x);
 
+static wf_node *apply_gau(pull *p, const wf_node *x)
+{
+    wf_gau_source s;
+    wf_gau_source_find(x, &s);
+    wf_node *h = pick(p, s.h);
+    x->graph->scope = x->scope;
+    return wf_gau_rows(x, &s, h, p->near);
+}
+
 /* x for the rows of its inputs that are picked. */
 static wf_node *apply(pull *p, const wf_node *x)
 {
+    if (x->op == &wf_op_gau_gated) return apply_gau(p, x);
     wf_node *in[MOST_VALUES];
     int axes = row_axes(&x->shape, p->rows);
     wf_shape s = rows_like(p, &x->shape, p->near->shape.dim[0]);

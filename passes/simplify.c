@@ -1,7 +1,7 @@
 /*
  * Algebra that never changes a result's bits but for the sign of a zero (x + 0, 1 x, double
- * negation or reshape), constants folded, sizes made numbers, sparse rows added in place: into a
- * sum of gradients, or into the table itself where plain SGD trains it.
+ * negation or reshape), constants folded, sizes made numbers, parts of a gradient joined, sparse
+ * rows added in place: into a sum of gradients, or into the table itself where plain SGD trains it.
  */
 #include "passes/passes.h"
 
@@ -133,10 +133,29 @@ static wf_node *scatter_into(wf_node *n)
     return NULL;
 }
 
+/* add(a between zeros, b between zeros) -> concat(a, b), where each has its zeros where the other
+ * is: the gradient of a parameter of which two parts are read. */
+static wf_node *join_parts(wf_node *n)
+{
+    if (n->op != &wf_op_add) return NULL;
+    for (int i = 0; i < 2; i++) {
+        const wf_node *x = n->in[i], *y = n->in[1 - i];
+        if (x->op != &wf_op_pad || y->op != &wf_op_pad) return NULL;
+        const wf_pad_attr *a = x->attr, *b = y->attr;
+        if (a->axis != b->axis || a->before > 0) continue;
+        int64_t size = x->in[0]->shape.dim[a->axis];
+        if (b->before != size || y->in[0]->shape.dim[a->axis] != n->shape.dim[a->axis] - size)
+            continue;
+        return if_shape(n, wf_concat(2, (wf_node *[]){x->in[0], y->in[0]}, a->axis));
+    }
+    return NULL;
+}
+
 static wf_node *simplify(wf_node *n)
 {
     static wf_node *(*const rules[])(wf_node *) = {
-        fold_extent, fold_constants, neutral, immediate, views, transforms, scatter_into,
+        fold_extent, fold_constants, neutral,      immediate,
+        views,       transforms,     scatter_into, join_parts,
     };
     if (n->n_in == 0 || (n->op->traits & (WF_EFFECT | WF_REQUEST))) return NULL;
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
