@@ -139,6 +139,17 @@ static wf_node *scattered(const leaves *l)
 
 ROW(scatter_add, wf_add(l->x, scattered(l)))
 
+/* x from row or column before on, on an axis of total */
+static wf_node *between(const leaves *l, int axis, int64_t before, int64_t total)
+{
+    return wf_apply1(&wf_op_pad, &(wf_pad_attr){.axis = axis, .before = before, .total = total},
+                     l->x);
+}
+
+ROW(parts, wf_add(between(l, 1, 6, 12), between(l, 1, 0, 12)))
+ROW(parts_with_a_gap, wf_add(between(l, 0, 0, 9), between(l, 0, 5, 9)))
+ROW(parts_that_overlap, wf_add(between(l, 0, 0, 7), between(l, 0, 3, 7)))
+
 static wf_node *scatter_used_twice(const leaves *l)
 {
     wf_node *s = scattered(l);
@@ -194,6 +205,13 @@ Test(pass_texts, simplify)
         {"scatter added to a table", scatter_add,
          "%0 = constant : i32[2]\n%2 = slice z {axis=0 start=0} : f32[2,6]\n%4 = scatter_rows %0 "
          "%2 x : f32[4,6]\noutput y = %4\n"},
+        {"two parts", parts, "%1 = concat x x {axis=1} : f32[4,12]\noutput y = %1\n"},
+        {"parts with a gap stay", parts_with_a_gap,
+         "%1 = pad x {axis=0 before=0} : f32[9,6]\n%2 = pad x {axis=0 before=5} : f32[9,6]\n%3 = "
+         "add %1 %2 : f32[9,6]\noutput y = %3\n"},
+        {"parts that overlap stay", parts_that_overlap,
+         "%1 = pad x {axis=0 before=0} : f32[7,6]\n%2 = pad x {axis=0 before=3} : f32[7,6]\n%3 = "
+         "add %1 %2 : f32[7,6]\noutput y = %3\n"},
         {"scatter with two users stays", scatter_used_twice,
          "%1 = constant : i32[2]\n%3 = slice z {axis=0 start=0} : f32[2,6]\n%4 = scatter_rows %1 "
          "%3 : f32[4,6]\n%5 = add x %4 : f32[4,6]\n%6 = exp %4 : f32[4,6]\n%7 = add %5 %6 : "
