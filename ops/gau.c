@@ -6,13 +6,12 @@
  *   gau_gated:  G = U * Y; its gradient is that of the whole unit (gau_grad.c), which needs Y. G is
  *               so cheap that it need not be kept until then.
  *
- * Phases: queries and keys of 64 rows; then for every wave the tile of a block, turned to
- * [queries][visible keys], and 64 columns of a segment: V is made of P once for all that see it.
+ * Phases: queries and keys of 64 rows, and V where a segment is long; then for every wave the tile
+ * of a block, turned to [queries][keys], 64 visible keys behind the other, and 64 columns of a
+ * segment: V is made of P once for all that see it.
  * Beside the first phase brief segments are taken at once, with wider panels.
  */
-#include "ops/gau_plan.h"
-
-#include "ops/gemm.h"
+#include "ops/gau_tile.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -26,6 +25,7 @@ typedef struct work {
     wf_gau_plan plan;
     wf_gau_turned turned;
     float *tiles;
+    float *v; /* of long segments */
 } work;
 
 static int64_t place(work *w, const wf_gau_shape *g, void *memory)
@@ -35,64 +35,40 @@ static int64_t place(work *w, const wf_gau_shape *g, void *memory)
     w->turned.queries = wf_gau_take(memory, &at, g->queries_padded * g->s * f);
     w->turned.keys = wf_gau_take(memory, &at, g->all_padded * g->s * f);
     w->tiles = wf_gau_take(memory, &at, wf_gau_tile_floats(g) * f);
+    w->v = wf_gau_take(memory, &at, wf_gau_v_floats(g) * f);
     return at;
 }
 
 /* ---- phases ---- */
 
-/* A panel of a segment: columns at..at+cols-1 of e. */
-typedef struct panel {
-    const wf_gau_segment *segment;
-    int64_t at, cols;
-} panel;
-
-/* Y = A V of one block and panel, in y [height][cols]. */
-static void read_values(const panel *p, const wf_gau_block *b, const float *tile,
-                        const float *values, float *y)
+/* Y of the rows that have blocks in this wave; p: columns of a segment. */
+static void run_panel(const wf_call *c, const wf_gau_shape *g, const work *w, wf_gau_values p)
 {
-    int64_t keys = b->to - b->from;
-    wf_gemm m = wf_gemm_get(&(wf_gemm_shape){
-        .m = b->height, .n = p->cols, .k = keys, .lda = keys, .ldb = p->cols, .ldc = p->cols});
-    if (keys)
-        wf_gemm_run(&m, tile, values, y, 1);
+    wf_gau_keys k = wf_gau_keys_of(&w->plan, p.segment);
+    float *y = c->scratch, *values = y + B * p.cols;
+    p.from = k.from;
+    p.to = k.to;
+    if (wf_gau_is_long(p.segment))
+        values = wf_gau_kept_v(g, &p, w->v);
     else
-        memset(y, 0, (size_t)(b->height * p->cols) * sizeof *y);
-}
-
-/* V of the panel for these keys, [keys][cols]. */
-static void make_v(const wf_call *c, const wf_gau_shape *g, const panel *p, const wf_gau_keys *k,
-                   float *y)
-{
-    const wf_gau_segment *s = p->segment;
-    int64_t end = wf_min_i64(k->to, s->at + s->n), v = ((const wf_gau_attr *)c->attr)->v + p->at;
-    const float *x = (const float *)c->in[0].data + (s->row + k->from - s->at) * g->width + v;
-    for (int64_t i = k->from; i < end; i++, x += g->width, y += p->cols) {
-        wf_gau_ask(x, g->width, p->cols);
-        wf_vec_get()->silu(p->cols, y, x);
-    }
-    if (k->to > end) memset(y, 0, (size_t)((k->to - end) * p->cols) * sizeof *y);
-}
-
-static void run_panel(const wf_call *c, const wf_gau_shape *g, const work *w, const panel *p)
-{
-    wf_gau_keys k = wf_gau_keys_of(&w->plan, p->segment);
-    float *y = c->scratch, *values = y + B * p->cols;
-    make_v(c, g, p, &k, values);
+        wf_gau_make_v(c, g, &p, values, NULL);
     for (int64_t n = k.first; n < k.last; n++) {
         const wf_gau_block *b = &w->plan.blocks[n];
-        read_values(p, b, w->tiles + b->tile, values + (b->from - k.from) * p->cols, y);
+        wf_gau_sum_keys(b, w->tiles + b->tile, false, values + (b->from - k.from) * p.cols, p.cols,
+                        y);
         for (int64_t i = 0; i < b->n; i++) {
-            float *out = (float *)c->out->data + b->place[i] * g->e + p->at;
-            memcpy(out, y + i * p->cols, (size_t)p->cols * sizeof *y);
+            float *out = (float *)c->out->data + b->place[i] * g->e + p.at;
+            memcpy(out, y + i * p.cols, (size_t)p.cols * sizeof *y);
         }
     }
 }
 
 static void run_panels(const wf_call *c, const wf_gau_shape *g, const work *w, int64_t unit)
 {
-    int64_t at = unit % g->panels * B;
-    panel p = {wf_gau_wave_segment(&w->plan, unit / g->panels), at, wf_min_i64(B, g->e - at)};
-    run_panel(c, g, w, &p);
+    wf_gau_values p = {.segment = wf_gau_wave_segment(&w->plan, unit / g->panels)};
+    p.at = unit % g->panels * B;
+    p.cols = wf_min_i64(B, g->e - p.at);
+    run_panel(c, g, w, p);
 }
 
 static void tile(const wf_call *c, const wf_gau_shape *g, const work *w, int64_t n)
@@ -101,12 +77,17 @@ static void tile(const wf_call *c, const wf_gau_shape *g, const work *w, int64_t
     int64_t keys = b->to - b->from;
     float *x = (float *)c->scratch + wf_gau_tile_scratch(g);
     wf_gau_weigh(c, g, b, &w->turned, x, x);
-    wf_vec_get()->transpose(keys, b->height, w->tiles + b->tile, keys, x, b->height);
+    for (int64_t k = 0; k < keys; k += WF_GAU_DEEP) {
+        int64_t deep = wf_min_i64(WF_GAU_DEEP, keys - k), at = k * b->height;
+        wf_vec_get()->transpose(deep, b->height, w->tiles + b->tile + at, deep, x + at, b->height);
+    }
 }
 
 static void prepare(const wf_call *c, const wf_gau_shape *g, const work *w, int64_t n)
 {
-    wf_gau_turn(c, g, &w->plan, &w->plan.parts[n], &w->turned);
+    const wf_gau_part *k = &w->plan.parts[n];
+    wf_gau_turn(c, g, &w->plan, k, &w->turned);
+    wf_gau_keep_v(c, g, k, w->v);
 }
 
 /* Floats of scratch that phases use; behind them a brief segment has its work. */
@@ -126,7 +107,9 @@ static void take_at_once(const wf_call *c, const wf_gau_shape *g, const work *al
     prepare(c, g, &w, 0);
     tile(c, g, &w, 0);
     for (int64_t at = 0; at < g->e; at += WIDE)
-        run_panel(c, g, &w, &(panel){w.plan.segments, at, wf_min_i64(WIDE, g->e - at)});
+        run_panel(c, g, &w,
+                  (wf_gau_values){
+                      .segment = w.plan.segments, .at = at, .cols = wf_min_i64(WIDE, g->e - at)});
 }
 
 static int64_t gau_units(const wf_call *c, int number)

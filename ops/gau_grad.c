@@ -47,14 +47,16 @@ static bool has_ranges(const wf_gau_shape *g)
 static int64_t place(wf_gau_work *w, const wf_gau_shape *g, const wf_gau_attr *a, void *memory)
 {
     int64_t at = 0, f = (int64_t)sizeof(float), tiles = wf_gau_tile_floats(g);
-    bool makes_dy = has_ranges(g) && !wf_gau_is_picked(a);
+    int64_t dy = has_ranges(g) ? g->queries_padded * g->e * f : 0;
     bool two = a->rate > 0 || a->kind == WF_GAU_KIND_RELU2;
     wf_gau_plan_place(&w->plan, g, memory, &at);
     w->turned.queries = wf_gau_take(memory, &at, g->queries_padded * g->s * f);
     w->turned.keys = wf_gau_take(memory, &at, g->all_padded * g->s * f);
     w->dq = wf_gau_take(memory, &at, g->queries_padded * g->s * f);
     w->dk = wf_gau_take(memory, &at, g->all_padded * g->s * f);
-    w->dy = makes_dy ? wf_gau_take(memory, &at, g->rows * g->e * f) : NULL;
+    w->dy = wf_gau_take(memory, &at, dy);
+    w->turned_dy = wf_gau_take(memory, &at, dy);
+    w->v = wf_gau_take(memory, &at, wf_gau_v_floats(g) * f);
     w->kept = wf_gau_take(memory, &at, tiles * f);
     w->seen = two ? wf_gau_take(memory, &at, tiles * f) : w->kept;
     w->part_floats = tiles * wf_max_i64(1, wf_min_i64(GROUPS, PART_FLOATS / tiles));
@@ -84,9 +86,7 @@ static void prepare(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *
     const wf_gau_part *k = &w->plan.parts[n];
     wf_gau_turn(c, g, &w->plan, k, &w->turned);
     memset(w->dk + k->at * g->s, 0, (size_t)(k->height * g->s) * sizeof *w->dk);
-    if (wf_gau_is_picked(c->attr) || wf_gau_ranges_of(k->segment) == 1) return;
-    for (int64_t row = k->row; row < k->row + k->n; row++)
-        wf_gau_gate(c, g, row, 0, g->e, w->dy + row * g->e);
+    wf_gau_keep_v(c, g, k, w->v);
 }
 
 /* ---- phases TILES and PANELS ---- */
@@ -95,6 +95,7 @@ static void weigh(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *w,
 {
     const wf_gau_block *b = &w->plan.blocks[n];
     wf_gau_weigh(c, g, b, &w->turned, w->kept + b->tile, w->seen + b->tile);
+    if (wf_gau_ranges_of(b->segment) > 1) wf_gau_make_dy(c, g, w, b);
 }
 
 /* A group of panels, a range of keys, of one segment. */

@@ -3,7 +3,7 @@
 #ifndef WF_GAU_GRAD_H
 #define WF_GAU_GRAD_H
 
-#include "ops/gau_plan.h"
+#include "ops/gau_tile.h"
 
 /* Keys that are taken together: V and dV of a panel stay in the cache. */
 enum { WF_GAU_RANGE = 256 };
@@ -12,10 +12,11 @@ enum { WF_GAU_RANGE = 256 };
 typedef struct wf_gau_work {
     wf_gau_plan plan;
     wf_gau_turned turned;
-    float *dq, *dk;     /* [padded][s]: gradients of rotated queries, over f, and keys */
-    float *dy;          /* [rows][e], for segments that are taken in ranges of keys */
-    float *kept, *seen; /* tiles of the wave: see wf_gau_weigh; seen may be kept */
-    float *parts;       /* sums of dA over groups of panels, ... */
+    float *dq, *dk;        /* [padded][s]: gradients of rotated queries, over f, and keys */
+    float *dy, *turned_dy; /* of segments that are taken in ranges of keys: see wf_gau_dy_at */
+    float *v;              /* of long segments */
+    float *kept, *seen;    /* tiles of the wave: see wf_gau_weigh; seen may be kept */
+    float *parts;          /* sums of dA over groups of panels, ... */
     int64_t part_floats;
     int64_t groups, ranges; /* ... as many as this wave has; ranges of a segment's keys */
 } wf_gau_work;
@@ -31,9 +32,15 @@ static inline int64_t wf_gau_ranges_of(const wf_gau_segment *s)
     return wf_ceil_div(s->height, WF_GAU_RANGE);
 }
 
-/* dU (as dP) and dY of columns at..at+cols-1 of one row. */
-void wf_gau_gate(const wf_call *c, const wf_gau_shape *g, int64_t row, int64_t at, int64_t cols,
-                 float *dy);
+/* Where in dy and turned_dy a block has its panel of 64 columns, [queries][columns] and turned. */
+static inline int64_t wf_gau_dy_at(const wf_gau_shape *g, const wf_gau_block *b, int64_t column)
+{
+    return b->at * g->e + column * b->height;
+}
+
+/* dY of a block for all panels, turned too; of a gate if there is one, and dU (as dP). */
+void wf_gau_make_dy(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *w,
+                    const wf_gau_block *b);
 
 /* Columns from..to-1 of e, so many at a time, of a range of keys of a segment; group: whose sum. */
 typedef struct wf_gau_panels {

@@ -10,7 +10,8 @@ enum {
     SMALL = 32,            /* sequences are put together while they have no more rows */
     MANY = 16,             /* brief segments are taken at once if there are so many to share, ... */
     LITTLE = 1 << 16,      /* ... or if rows times e are no more: phases would mostly wait */
-    TILE_FLOATS = 1 << 20, /* of a wave, unless one block needs more */
+    TILE_FLOATS = 1 << 20, /* of a wave, unless fewer than ... */
+    FEW_BLOCKS = 4,        /* ... would fit: threads share them */
 };
 
 static int64_t pad(int64_t n)
@@ -237,7 +238,18 @@ void wf_gau_plan_make(wf_gau_plan *p, const wf_gau_shape *g, const wf_call *c)
 int64_t wf_gau_tile_floats(const wf_gau_shape *g)
 {
     int64_t keys = pad(g->n), queries = g->items * pad(wf_ceil_div(g->queries, g->items));
-    return wf_max_i64(wf_min_i64(queries * keys, TILE_FLOATS), wf_min_i64(B, queries) * keys);
+    return wf_max_i64(wf_min_i64(queries * keys, TILE_FLOATS),
+                      wf_min_i64(FEW_BLOCKS * B, queries) * keys);
+}
+
+bool wf_gau_is_long(const wf_gau_segment *s)
+{
+    return s->height * wf_min_i64(s->n, s->queries) > TILE_FLOATS;
+}
+
+int64_t wf_gau_v_floats(const wf_gau_shape *g)
+{
+    return pad(g->n) * g->n > TILE_FLOATS ? g->all_padded * g->e : 0;
 }
 
 bool wf_gau_next_wave(const wf_gau_plan *p, const wf_gau_shape *g)

@@ -17,6 +17,7 @@
 enum {
     WF_GAU_BLOCK = 64,
     WF_GAU_PAD = 8,
+    WF_GAU_DEEP = 64,  /* keys that a product sums up at once */
     WF_GAU_WIDE = 256, /* columns of a panel of a brief segment: few rows, so more fit the cache */
 };
 
@@ -83,6 +84,10 @@ int64_t wf_gau_tile_floats(const wf_gau_shape *g);
 /* The blocks after the last wave: whole segments, or part of one that fits into no wave. */
 bool wf_gau_next_wave(const wf_gau_plan *p, const wf_gau_shape *g);
 
+/* A long segment may need several waves: its V is made once and kept in work. Floats for it. */
+bool wf_gau_is_long(const wf_gau_segment *s);
+int64_t wf_gau_v_floats(const wf_gau_shape *g);
+
 /* Keys that blocks of this wave see of a segment of it. */
 typedef struct wf_gau_keys {
     int64_t first, last; /* its blocks in this wave */
@@ -106,36 +111,6 @@ static inline int64_t wf_gau_wave_segments(const wf_gau_plan *p)
 static inline const wf_gau_segment *wf_gau_wave_segment(const wf_gau_plan *p, int64_t i)
 {
     return p->blocks[p->now->first].segment + i;
-}
-
-/* ---- tiles (gau_tile.c): they use the first wf_gau_tile_scratch floats of c->scratch ---- */
-
-int64_t wf_gau_tile_scratch(const wf_gau_shape *g);
-
-typedef struct wf_gau_turned {
-    float *queries, *keys; /* [padded][s]: f q and k, rotated */
-} wf_gau_turned;
-
-/* f_i of some keys; 1 / len_i of a block's queries, padding like the last of them. */
-void wf_gau_factors(const wf_call *c, const wf_gau_shape *g, const wf_gau_part *k, float *y);
-void wf_gau_inverses(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b, float *y);
-
-/* Keys, and the queries that are made of their rows. */
-void wf_gau_turn(const wf_call *c, const wf_gau_shape *g, const wf_gau_plan *p,
-                 const wf_gau_part *k, const wf_gau_turned *t);
-
-/* The tile of a block. x becomes what the backward pass needs (weights before dropout; relu2:
- * max(S, 0)), y the weights after dropout; y may be x. */
-void wf_gau_weigh(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b,
-                  const wf_gau_turned *t, float *x, float *y);
-/* Multiply by the factors of dropout. */
-void wf_gau_drop(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b, float *x);
-
-/* A panel's rows lie far apart, where no hardware prefetches: a few rows ahead are asked for. */
-static inline void wf_gau_ask(const float *row, int64_t step, int64_t cols)
-{
-    enum { AHEAD = 6, LINE = 16 };
-    for (int64_t i = 0; i < cols; i += LINE) __builtin_prefetch(row + AHEAD * step + i);
 }
 
 #endif

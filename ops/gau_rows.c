@@ -53,19 +53,8 @@ static void score_gradients(const wf_call *c, const wf_gau_shape *g, const wf_ga
 /* dq = dS'^T K, over f */
 static void query_gradients(const wf_gau_shape *g, const wf_gau_work *w, const wf_gau_block *b)
 {
-    float *dq = w->dq + b->at * g->s;
-    int64_t keys = b->to - b->from;
-    wf_gemm m = wf_gemm_get(&(wf_gemm_shape){.m = b->height,
-                                             .n = g->s,
-                                             .k = keys,
-                                             .lda = b->height,
-                                             .ldb = g->s,
-                                             .ldc = g->s,
-                                             .trans_a = true});
-    if (keys)
-        wf_gemm_run(&m, w->parts + b->tile, w->turned.keys + b->from * g->s, dq, 1);
-    else
-        memset(dq, 0, (size_t)(b->height * g->s) * sizeof *dq);
+    wf_gau_sum_keys(b, w->parts + b->tile, true, w->turned.keys + b->from * g->s, g->s,
+                    w->dq + b->at * g->s);
 }
 
 void wf_gau_rows_run(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *w, int64_t b)

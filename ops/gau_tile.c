@@ -1,5 +1,5 @@
 /* Tiles of the gated attention unit, for both passes: rotated queries and keys, scores, weights. */
-#include "ops/gau_plan.h"
+#include "ops/gau_tile.h"
 
 #include "ops/gemm.h"
 
@@ -173,4 +173,56 @@ void wf_gau_weigh(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b
         if (y != x) memcpy(y, x, (size_t)(t.keys * t.rows) * sizeof *y);
     }
     if (a->rate > 0) wf_gau_drop(c, g, b, y);
+}
+
+/* ---- values ---- */
+
+void wf_gau_make_v(const wf_call *c, const wf_gau_shape *g, const wf_gau_values *v, float *y,
+                   float *slope)
+{
+    const wf_gau_segment *s = v->segment;
+    int64_t n = v->cols, end = wf_min_i64(v->to, s->at + s->n), rows = end - v->from;
+    int64_t column = ((const wf_gau_attr *)c->attr)->v + v->at;
+    const float *x = (const float *)c->in[0].data + (s->row + v->from - s->at) * g->width + column;
+    for (int64_t i = 0; i < rows; i++, x += g->width) {
+        wf_gau_ask(x, g->width, n);
+        if (slope)
+            wf_vec_get()->silu_both(n, y + i * n, slope + i * n, x);
+        else
+            wf_vec_get()->silu(n, y + i * n, x);
+    }
+    if (v->to > end) memset(y + rows * n, 0, (size_t)((v->to - end) * n) * sizeof *y);
+}
+
+/* A segment has panel after panel, [padded rows][columns]. */
+float *wf_gau_kept_v(const wf_gau_shape *g, const wf_gau_values *v, float *kept)
+{
+    const wf_gau_segment *s = v->segment;
+    return kept + s->at * g->e + v->at * s->height + (v->from - s->at) * v->cols;
+}
+
+void wf_gau_keep_v(const wf_call *c, const wf_gau_shape *g, const wf_gau_part *k, float *kept)
+{
+    if (!wf_gau_is_long(k->segment)) return;
+    for (int64_t at = 0; at < g->e; at += B) {
+        wf_gau_values v = {k->segment, k->at, k->at + k->height, at, wf_min_i64(B, g->e - at)};
+        wf_gau_make_v(c, g, &v, wf_gau_kept_v(g, &v, kept), NULL);
+    }
+}
+
+/* ---- products ---- */
+
+void wf_gau_sum_keys(const wf_gau_block *b, const float *a, bool is_turned, const float *x,
+                     int64_t n, float *y)
+{
+    int64_t m = b->height, keys = b->to - b->from;
+    if (!keys) memset(y, 0, (size_t)(m * n) * sizeof *y);
+    for (int64_t k = 0; k < keys; k += WF_GAU_DEEP) {
+        wf_gemm_shape s = {.m = m, .n = n, .ldb = n, .ldc = n, .trans_a = is_turned};
+        s.k = wf_min_i64(WF_GAU_DEEP, keys - k);
+        s.lda = is_turned ? m : s.k;
+        s.accumulate = k > 0;
+        wf_gemm piece = wf_gemm_get(&s);
+        wf_gemm_run(&piece, a + k * m, x + k * n, y, 1);
+    }
 }

@@ -25,7 +25,7 @@ enum {
     CHUNK = 96,       /* rows of a chunk at least */
     UNITS = 40,       /* wanted, so that threads end together, */
     FEW = 12,         /* and rather narrow panels than fewer than this, */
-    UNIT = 1 << 17,   /* but of no less work than that: FLOPs */
+    UNIT = 1 << 18,   /* but of no less work than that: FLOPs */
     SHARED = 1 << 22, /* floats of an operand (of one item) that is copied as a whole, at most */
     TURN_FROM = 96,   /* columns for which a block of op(a) stored the other way is transposed */
 };

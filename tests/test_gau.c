@@ -217,6 +217,24 @@ Test(gau, fused_equals_unfused_in_value_and_gradient, .timeout = 60)
         }
 }
 
+/* Their values are kept between waves, for each panel of 64 columns. */
+Test(gau, sequences_of_several_waves_equal_the_unfused_ones, .timeout = 60)
+{
+    static const int32_t offsets[] = {0, 1200, 1290, 1300};
+    gau_layer l = {.d = 8,
+                   .e = 72,
+                   .s = 6,
+                   .norm = "softmax_plus",
+                   .min_len = 2,
+                   .dropout = 0.1f,
+                   .packed = true,
+                   .causal = true,
+                   .batch = 3,
+                   .time = 1300,
+                   .differentiate = true};
+    compare(&l, offsets, "1,200 tokens");
+}
+
 /* The backward kernel writes each column of the slab once. */
 Test(gau, is_fused_only_where_u_v_and_z_are_the_whole_slab)
 {
