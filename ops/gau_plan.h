@@ -17,7 +17,7 @@
 enum {
     WF_GAU_BLOCK = 64,
     WF_GAU_PAD = 8,
-    WF_GAU_DEEP = 64,  /* keys that a product sums up at once */
+    WF_GAU_DEEP = 64,  /* keys that are taken together while their part of a tile is in the cache */
     WF_GAU_WIDE = 256, /* columns of a panel of a brief segment: few rows, so more fit the cache */
 };
 

@@ -9,19 +9,20 @@
 
 #include <string.h>
 
-enum { B = WF_GAU_BLOCK };
+enum { B = WF_GAU_BLOCK, DEEP = WF_GAU_DEEP };
 
-/* x = A, dx = dA -> dS' */
-static void softmax_grad(int64_t keys, int64_t n, const float *x, float *dx, float *sum)
+/* dA, in place of the first of its parts, of some keys. */
+static void sum_parts(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *w,
+                      const wf_gau_block *b, int64_t from, int64_t size)
 {
-    const wf_vec *v = wf_vec_get();
-    v->fill(n, sum, 0);
-    for (int64_t j = 0; j < keys; j++) v->muladd(n, sum, dx + j * n, x + j * n);
-    for (int64_t j = 0; j < keys; j++) v->sub(n, dx + j * n, dx + j * n, sum);
-    v->mul(keys * n, dx, dx, x);
+    const wf_gau_attr *a = c->attr;
+    float *tile = w->parts + b->tile, *dx = tile + from * b->height;
+    for (int64_t i = 1; i < w->groups; i++)
+        wf_vec_get()->add(size, dx, dx, dx + i * w->plan.now->used);
+    if (a->rate > 0) wf_gau_drop(c, g, b, from, tile);
 }
 
-/* x = max(S', 0), dx = dA -> dS' */
+/* x = max(S', 0), dx = dA -> dS', of some keys; inverse: 1 / len of n queries */
 static void relu2_grad(int64_t keys, int64_t n, const float *x, float *dx, const float *inverse)
 {
     const wf_vec *v = wf_vec_get();
@@ -32,22 +33,32 @@ static void relu2_grad(int64_t keys, int64_t n, const float *x, float *dx, const
     }
 }
 
-/* The parts of dA become dS', where the first part is. */
+/* The parts of dA become dS', where the first part is. Softmax: x = A. */
 static void score_gradients(const wf_call *c, const wf_gau_shape *g, const wf_gau_work *w,
                             const wf_gau_block *b)
 {
-    const wf_gau_attr *a = c->attr;
-    int64_t keys = b->to - b->from, n = b->height, used = w->plan.now->used;
-    float *dx = w->parts + b->tile, *column = c->scratch;
+    const wf_vec *v = wf_vec_get();
+    const bool is_softmax = ((const wf_gau_attr *)c->attr)->kind == WF_GAU_KIND_SOFTMAX;
+    int64_t n = b->height, end = b->to - b->from;
     const float *x = w->kept + b->tile;
-    for (int64_t i = 1; i < w->groups; i++) wf_vec_get()->add(keys * n, dx, dx, dx + i * used);
-    if (a->rate > 0) wf_gau_drop(c, g, b, dx);
-    if (a->kind == WF_GAU_KIND_SOFTMAX) {
-        softmax_grad(keys, n, x, dx, column);
-        return;
+    float *dx = w->parts + b->tile;
+    float *column = (float *)c->scratch + 2 * B * DEEP; /* behind what dropout uses */
+    if (is_softmax)
+        v->fill(n, column, 0);
+    else
+        wf_gau_inverses(c, g, b, column);
+    for (int64_t from = 0; from < end; from += DEEP) {
+        int64_t to = wf_min_i64(from + DEEP, end);
+        sum_parts(c, g, w, b, from, (to - from) * n);
+        for (int64_t j = from; j < to && is_softmax; j++)
+            v->muladd(n, column, dx + j * n, x + j * n);
+        if (!is_softmax) relu2_grad(to - from, n, x + from * n, dx + from * n, column);
     }
-    wf_gau_inverses(c, g, b, column);
-    relu2_grad(keys, n, x, dx, column);
+    for (int64_t from = 0; from < end && is_softmax; from += DEEP) {
+        int64_t to = wf_min_i64(from + DEEP, end);
+        for (int64_t j = from; j < to; j++) v->sub(n, dx + j * n, dx + j * n, column);
+        v->mul((to - from) * n, dx + from * n, dx + from * n, x + from * n);
+    }
 }
 
 /* dq = dS'^T K, over f */

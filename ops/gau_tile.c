@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { B = WF_GAU_BLOCK };
+enum { B = WF_GAU_BLOCK, DEEP = WF_GAU_DEEP };
 
 /* ---- what rows have ---- */
 
@@ -86,7 +86,7 @@ typedef struct tile {
 
 int64_t wf_gau_tile_scratch(const wf_gau_shape *g)
 {
-    return B * wf_max_i64(g->s, 2 * B) + 2 * B;
+    return B * wf_max_i64(g->s, 2 * DEEP) + 2 * B;
 }
 
 /* The key of the item that padded row 0 of the tile is. */
@@ -119,9 +119,12 @@ static void softmax(const tile *t, float *x, float *scratch)
     v->fill(n, top, -FLT_MAX);
     v->fill(n, sum, 0);
     for (int64_t j = 0; j < t->keys; j++) v->max(n, top, top, x + j * n);
-    for (int64_t j = 0; j < t->keys; j++) v->sub(n, x + j * n, x + j * n, top);
-    v->exp(t->keys * n, x, x);
-    for (int64_t j = 0; j < t->keys; j++) v->add(n, sum, sum, x + j * n);
+    for (int64_t from = 0; from < t->keys; from += DEEP) {
+        int64_t to = wf_min_i64(from + DEEP, t->keys);
+        for (int64_t j = from; j < to; j++) v->sub(n, x + j * n, x + j * n, top);
+        v->exp((to - from) * n, x + from * n, x + from * n);
+        for (int64_t j = from; j < to; j++) v->add(n, sum, sum, x + j * n);
+    }
     for (int64_t i = 0; i < n; i++) sum[i] = sum[i] > 0 ? 1 / sum[i] : 0;
     for (int64_t j = 0; j < t->keys; j++) v->mul(n, x + j * n, x + j * n, sum);
 }
@@ -132,27 +135,29 @@ static void relu2(const tile *t, float *x, float *y, float *scratch)
     int64_t n = t->rows;
     cover(t, x, 0);
     wf_gau_inverses(t->c, t->g, t->b, scratch);
-    v->relu(t->keys * n, x, x);
-    v->square(t->keys * n, y, x);
-    for (int64_t j = 0; j < t->keys; j++) v->mul(n, y + j * n, y + j * n, scratch);
+    for (int64_t from = 0; from < t->keys; from += DEEP) {
+        int64_t to = wf_min_i64(from + DEEP, t->keys), size = (to - from) * n;
+        v->relu(size, x + from * n, x + from * n);
+        v->square(size, y + from * n, x + from * n);
+        for (int64_t j = from; j < to; j++) v->mul(n, y + j * n, y + j * n, scratch);
+    }
 }
 
-void wf_gau_drop(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b, float *x)
+void wf_gau_drop(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b, int64_t from,
+                 float *x)
 {
     const wf_gau_attr *a = c->attr;
     const wf_vec *v = wf_vec_get();
     const tile t = {c, g, b, b->to - b->from, b->height};
     uint64_t stream = wf_random_stream(a->salt, c->step);
-    float *rows = c->scratch, *mask = rows + B * B;
-    for (int64_t j = 0; j < t.keys; j += B) {
-        int64_t n = wf_min_i64(B, t.keys - j);
-        v->fill(t.rows * B, rows, 1);
-        for (int64_t i = 0; i < b->n; i++)
-            v->dropout(n, rows + i * B, rows + i * B, a->rate, c->seed, stream,
-                       (uint64_t)(b->row[i] * g->n + first_key(&t) + j));
-        v->transpose(t.rows, n, mask, t.rows, rows, B);
-        v->mul(n * t.rows, x + j * t.rows, x + j * t.rows, mask);
-    }
+    float *rows = c->scratch, *mask = rows + B * DEEP;
+    int64_t n = wf_min_i64(DEEP, t.keys - from);
+    v->fill(t.rows * DEEP, rows, 1);
+    for (int64_t i = 0; i < b->n; i++)
+        v->dropout(n, rows + i * DEEP, rows + i * DEEP, a->rate, c->seed, stream,
+                   (uint64_t)(b->row[i] * g->n + first_key(&t) + from));
+    v->transpose(t.rows, n, mask, t.rows, rows, DEEP);
+    v->mul(n * t.rows, x + from * t.rows, x + from * t.rows, mask);
 }
 
 void wf_gau_weigh(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b,
@@ -172,7 +177,8 @@ void wf_gau_weigh(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b
         softmax(&t, x, scratch);
         if (y != x) memcpy(y, x, (size_t)(t.keys * t.rows) * sizeof *y);
     }
-    if (a->rate > 0) wf_gau_drop(c, g, b, y);
+    for (int64_t from = 0; a->rate > 0 && from < t.keys; from += DEEP)
+        wf_gau_drop(c, g, b, from, y);
 }
 
 /* ---- values ---- */
@@ -217,9 +223,9 @@ void wf_gau_sum_keys(const wf_gau_block *b, const float *a, bool is_turned, cons
 {
     int64_t m = b->height, keys = b->to - b->from;
     if (!keys) memset(y, 0, (size_t)(m * n) * sizeof *y);
-    for (int64_t k = 0; k < keys; k += WF_GAU_DEEP) {
+    for (int64_t k = 0; k < keys; k += DEEP) {
         wf_gemm_shape s = {.m = m, .n = n, .ldb = n, .ldc = n, .trans_a = is_turned};
-        s.k = wf_min_i64(WF_GAU_DEEP, keys - k);
+        s.k = wf_min_i64(DEEP, keys - k);
         s.lda = is_turned ? m : s.k;
         s.accumulate = k > 0;
         wf_gemm piece = wf_gemm_get(&s);

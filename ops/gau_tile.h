@@ -24,8 +24,10 @@ void wf_gau_turn(const wf_call *c, const wf_gau_shape *g, const wf_gau_plan *p,
  * max(S, 0)), y the weights after dropout; y may be x. */
 void wf_gau_weigh(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b,
                   const wf_gau_turned *t, float *x, float *y);
-/* Multiply by the factors of dropout. */
-void wf_gau_drop(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b, float *x);
+/* Multiply WF_GAU_DEEP keys of a tile, the first of them from, by the factors of dropout: in the
+ * first 2 WF_GAU_BLOCK WF_GAU_DEEP floats of c->scratch. */
+void wf_gau_drop(const wf_call *c, const wf_gau_shape *g, const wf_gau_block *b, int64_t from,
+                 float *x);
 
 /* Columns at..at+cols-1 of V for the padded rows from..to-1 of a segment. */
 typedef struct wf_gau_values {
