@@ -142,11 +142,11 @@ static wf_node *join_parts(wf_node *n)
         const wf_node *x = n->in[i], *y = n->in[1 - i];
         if (x->op != &wf_op_pad || y->op != &wf_op_pad) return NULL;
         const wf_pad_attr *a = x->attr, *b = y->attr;
-        if (a->axis != b->axis || a->before > 0) continue;
+        if (!wf_shape_equal(&x->shape, &y->shape) || a->axis != b->axis || a->before > 0) continue;
         int64_t size = x->in[0]->shape.dim[a->axis];
         if (b->before != size || y->in[0]->shape.dim[a->axis] != n->shape.dim[a->axis] - size)
             continue;
-        return if_shape(n, wf_concat(2, (wf_node *[]){x->in[0], y->in[0]}, a->axis));
+        return wf_concat(2, (wf_node *[]){x->in[0], y->in[0]}, a->axis);
     }
     return NULL;
 }

@@ -140,15 +140,16 @@ static wf_node *scattered(const leaves *l)
 ROW(scatter_add, wf_add(l->x, scattered(l)))
 
 /* x from row or column before on, on an axis of total */
-static wf_node *between(const leaves *l, int axis, int64_t before, int64_t total)
+static wf_node *between(wf_node *x, int axis, int64_t before, int64_t total)
 {
-    return wf_apply1(&wf_op_pad, &(wf_pad_attr){.axis = axis, .before = before, .total = total},
-                     l->x);
+    return wf_apply1(&wf_op_pad, &(wf_pad_attr){.axis = axis, .before = before, .total = total}, x);
 }
 
-ROW(parts, wf_add(between(l, 1, 6, 12), between(l, 1, 0, 12)))
-ROW(parts_with_a_gap, wf_add(between(l, 0, 0, 9), between(l, 0, 5, 9)))
-ROW(parts_that_overlap, wf_add(between(l, 0, 0, 7), between(l, 0, 3, 7)))
+ROW(parts, wf_add(between(l->x, 1, 6, 12), between(l->x, 1, 0, 12)))
+ROW(parts_with_a_gap, wf_add(between(l->x, 0, 0, 9), between(l->x, 0, 5, 9)))
+ROW(parts_that_are_broadcast,
+    wf_add(between(l->x, 1, 0, 12), between(wf_slice(l->x, 0, 0, 1), 1, 6, 12)))
+ROW(parts_that_overlap, wf_add(between(l->x, 0, 0, 7), between(l->x, 0, 3, 7)))
 
 static wf_node *scatter_used_twice(const leaves *l)
 {
@@ -209,6 +210,9 @@ Test(pass_texts, simplify)
         {"parts with a gap stay", parts_with_a_gap,
          "%1 = pad x {axis=0 before=0} : f32[9,6]\n%2 = pad x {axis=0 before=5} : f32[9,6]\n%3 = "
          "add %1 %2 : f32[9,6]\noutput y = %3\n"},
+        {"parts that are broadcast stay", parts_that_are_broadcast,
+         "%1 = pad x {axis=1 before=0} : f32[4,12]\n%2 = slice x {axis=0 start=0} : f32[1,6]\n%3 = "
+         "pad %2 {axis=1 before=6} : f32[1,12]\n%4 = add %1 %3 : f32[4,12]\noutput y = %4\n"},
         {"parts that overlap stay", parts_that_overlap,
          "%1 = pad x {axis=0 before=0} : f32[7,6]\n%2 = pad x {axis=0 before=3} : f32[7,6]\n%3 = "
          "add %1 %2 : f32[7,6]\noutput y = %3\n"},
