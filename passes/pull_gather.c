@@ -113,6 +113,8 @@ static void read_gau(pull *p, value *v)
 {
     wf_gau_source s;
     const char *why = wf_gau_source_find(v->x, &s);
+    if (numbers(p, v->x) != wf_last(&v->x->shape))
+        why = "not rows of it are gathered, but several together";
     if (why) wf_note(v->x, "%s", why);
     if (why || p->n == MOST_VALUES) return;
     v->is_picked = true;

@@ -28,7 +28,8 @@ static bool find_product(const wf_node *p, wf_gau_source *s)
     s->product = x;
     s->h = x->in[0];
     return x->op == &wf_op_matmul && x->n_users <= (x == p ? 2 : 1) &&
-           (!s->bias || s->bias->shape.rank == 1);
+           (!s->bias ||
+            (s->bias->shape.rank == 1 && wf_last(&s->bias->shape) == wf_last(&p->shape)));
 }
 
 const char *wf_gau_source_find(const wf_node *gated, wf_gau_source *s)

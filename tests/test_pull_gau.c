@@ -23,6 +23,8 @@ typedef enum fault {
     READ_TWICE,    /* the slab is an output, too */
     PRODUCT_TWICE, /* the slab before the bias is an output, too */
     BIAS_OF_ROWS,  /* another bias for every row */
+    BIAS_OF_ONE,   /* the same for all columns */
+    SEQUENCES,     /* of a batch are gathered */
     NARROW         /* of 8 columns u, whose bits depend on how many rows there are */
 } fault;
 
@@ -70,6 +72,7 @@ static wf_node *slab(const layer *l, wf_node *x)
     if (l->fault == NO_PRODUCT) p = wf_tanh(p);
     if (l->fault == PRODUCT_TWICE) wf_output(wf_sum(p, WF_ALL, false), "sum");
     if (l->fault == BIAS_OF_ROWS) p = wf_add(p, param(g, "bias", s));
+    if (l->fault == BIAS_OF_ONE) p = wf_add(p, param(g, "bias", WF_SHAPE(1)));
     if (l->has_bias) p = wf_add(p, param(g, "bias", WF_SHAPE(width)));
     if (l->fault == READ_TWICE) wf_output(p, "slab");
     return p;
@@ -112,11 +115,10 @@ static wf_node *spans(const layer *l, wf_graph *g)
 }
 
 /* Some outside, some twice. */
-static wf_node *ids(const layer *l, wf_graph *g)
+static wf_node *ids(const layer *l, wf_graph *g, int64_t rows)
 {
     int32_t *id = malloc((size_t)l->picks * sizeof *id);
     uint32_t state = l->seed + 1;
-    int64_t rows = wf_max_i64(1, l->batch) * l->time;
     for (int64_t i = 0; i < l->picks; i++) id[i] = (int32_t)below(&state, rows + 2) - 1;
     wf_node *y = wf_constants_i32(g, WF_SHAPE(l->picks), id);
     free(id);
@@ -130,11 +132,13 @@ static wf_graph *declare(const layer *l)
     wf_shape s = l->batch ? WF_SHAPE(l->batch, l->time, l->d) : WF_SHAPE(l->time, l->d);
     wf_node *x = param(g, "x", s);
     wf_push(g, "here");
-    wf_node *o = wf_matmul(unit(l, x, spans(l, g)), param(g, "wo", WF_SHAPE(l->e, l->d)));
+    wf_node *o = unit(l, x, spans(l, g));
+    if (l->fault != SEQUENCES) o = wf_matmul(o, param(g, "wo", WF_SHAPE(l->e, l->d)));
     wf_pop(g);
     if (l->has_residual) o = wf_add(x, o);
-    o = wf_reshape(wf_rms_norm(o, 1e-12f), WF_SHAPE(-1, l->d));
-    wf_node *y = wf_output(wf_gather(o, ids(l, g)), "y");
+    o = wf_rms_norm(o, 1e-12f);
+    if (l->fault != SEQUENCES) o = wf_reshape(o, WF_SHAPE(-1, l->d));
+    wf_node *y = wf_output(wf_gather(o, ids(l, g, wf_dim(o, 0))), "y");
     wf_node *loss = wf_sum(wf_mul(y, op_weights(y)), WF_ALL, false);
     for (int i = 0; i < 6; i++) {
         char name[32];
@@ -210,6 +214,8 @@ Test(pull_gau, tells_what_stops_it)
         {U_BETWEEN, "columns u lie between v and z"},
         {NO_PRODUCT, "the slab is no product of its own"},
         {BIAS_OF_ROWS, "the slab is no product of its own"},
+        {BIAS_OF_ONE, "the slab is no product of its own"},
+        {SEQUENCES, "not rows of it are gathered, but several together"},
         {PRODUCT_TWICE, "the slab is no product of its own"},
         {READ_TWICE, "A V or the slab has another reader"},
         {NARROW, "rows of the slab's product depend on how many"},
@@ -219,6 +225,7 @@ Test(pull_gau, tells_what_stops_it)
         l.fault = all[i].fault;
         l.has_bias = l.fault == PRODUCT_TWICE;
         if (l.fault == NARROW) l.e = 8;
+        if (l.fault == SEQUENCES) l.batch = 4, l.picks = 2;
         told t = compile(&l);
         cr_expect(strstr(t.graph, "gau_gated") && strstr(t.words, all[i].why), "%s: got\n%s",
                   all[i].why, t.words);
