@@ -284,8 +284,8 @@ Test(gau_picks, cost_what_their_spans_ask_for)
     wf_runtime *rt = op_runtime(1, "", "");
     wf_gau_attr a = attr_of(&layers[0], 0);
     values few = run(&layers[0], a, FEW, true, rt), none = run(&layers[0], a, BLIND, true, rt);
-    cr_expect_eq(few.flops - none.flops, 60 * (2 * (a.e + a.s) + 4 * a.e + 6 * a.s), "%g",
-                 few.flops - none.flops);
+    double pairs = 60, per_pair = (double)(2 * (a.e + a.s) + 4 * a.e + 6 * a.s);
+    cr_expect_eq(few.flops - none.flops, pairs * per_pair, "%g", few.flops - none.flops);
     end(&few);
     end(&none);
     wf_runtime_free(rt);
