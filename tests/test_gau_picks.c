@@ -12,6 +12,7 @@
 
 #include "ops/gau.h"
 #include "tests/op_trial.h"
+#include "tests/outputs.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -47,14 +48,6 @@ static const layer layers[] = {
     {"a batch of brief ones", 20, 9, 12, {5, 3}, true, 1, 0},
     {"keys that nobody sees", 1, 330, 12, {100, 200}, false, 1, 20},
 };
-
-typedef struct values {
-    int n;
-    const char *name[8];
-    float *data[8];
-    int64_t size[8];
-    double flops;
-} values;
 
 static uint32_t below(uint32_t *state, int64_t n)
 {
@@ -104,12 +97,6 @@ static wf_node *leaf(wf_graph *g, const char *name, wf_shape s)
     return wf_param(g, name, s, (wf_role){.kind = WF_KERNEL}, normal);
 }
 
-static void add(values *v, wf_node *y, const char *name)
-{
-    wf_output(y, name);
-    v->name[v->n++] = name;
-}
-
 /* silu(u) Y of the rows at ids, of the whole unit or of picked queries. */
 static wf_node *unit(const layer *l, wf_gau_attr a, const int32_t *span, wf_node *ids,
                      wf_node *const leaves[5], bool is_picked)
@@ -135,12 +122,11 @@ static wf_node *unit(const layer *l, wf_gau_attr a, const int32_t *span, wf_node
     return wf_gather(wf_reshape(wf_apply(&wf_op_gau_gated, &a, 6, all), flat), ids);
 }
 
-static values run(const layer *l, wf_gau_attr a, picks how, bool is_picked, wf_runtime *rt)
+static outputs run(const layer *l, wf_gau_attr a, picks how, bool is_picked, wf_runtime *rt)
 {
     static int32_t span[2 * 4000], picked[4000];
     static const char *const names[] = {"u", "v", "z", "gq", "gk"};
     static const char *const gradients[] = {"du", "dv", "dz", "dgq", "dgk"};
-    values y = {0};
     wf_graph *g = wf_graph_new();
     memset(span, 0, sizeof span);
     int64_t n = make_ids(l, how, make_spans(l, span), picked);
@@ -152,48 +138,12 @@ static values run(const layer *l, wf_gau_attr a, picks how, bool is_picked, wf_r
     }
     for (int i = 3; i < 5; i++) leaves[i] = leaf(g, names[i], WF_SHAPE(S));
     wf_node *out = unit(l, a, span, ids, leaves, is_picked);
-    add(&y, out, "y");
+    wf_output(out, "y");
     wf_node *loss = wf_sum(wf_mul(out, op_weights(out)), WF_ALL, false);
-    for (int i = 0; i < 5; i++) add(&y, wf_gradient(loss, leaves[i]), gradients[i]);
-    wf_store *s = wf_store_new(3);
-    wf_program *p;
-    cr_assert_eq(wf_compile(&p, g, s, rt, NULL), WF_OK, "%s: %s", l->what, wf_error());
-    cr_assert_eq(wf_run(p), WF_OK, "%s: %s", l->what, wf_error());
-    for (int i = 0; i < y.n; i++) {
-        wf_shape shape;
-        const float *x = wf_read(p, y.name[i], &shape);
-        y.size[i] = wf_elements(&shape);
-        y.data[i] = malloc((size_t)y.size[i] * sizeof *x);
-        memcpy(y.data[i], x, (size_t)y.size[i] * sizeof *x);
-    }
-    y.flops = wf_program_get_stats(p).flops;
-    wf_program_free(p);
-    wf_store_free(s);
+    for (int i = 0; i < 5; i++) wf_output(wf_gradient(loss, leaves[i]), gradients[i]);
+    outputs y = outputs_of(g, rt, 3, l->what);
     wf_graph_free(g);
     return y;
-}
-
-static void end(values *v)
-{
-    for (int i = 0; i < v->n; i++) free(v->data[i]);
-}
-
-/* The first exact ones by bits, others up to rounding of sums. */
-static void expect_equal(const values *a, const values *b, int exact, double tolerance,
-                         const char *what)
-{
-    for (int i = 0; i < a->n; i++) {
-        double size = 1e-30;
-        cr_assert_eq(a->size[i], b->size[i], "%s: %s", what, a->name[i]);
-        for (int64_t k = 0; k < b->size[i]; k++) size = fmax(size, fabs((double)b->data[i][k]));
-        for (int64_t k = 0; k < a->size[i]; k++) {
-            float x = a->data[i][k], y = b->data[i][k];
-            bool is_equal = i < exact ? !memcmp(&x, &y, sizeof x)
-                                      : fabs((double)x - (double)y) <= tolerance * size + 1e-8;
-            cr_assert(is_equal, "%s: %s[%lld of %lld] is %.9g, not %.9g, of %g", what, a->name[i],
-                      (long long)k, (long long)a->size[i], (double)x, (double)y, size);
-        }
-    }
 }
 
 static const wf_gau_attr kinds[] = {
@@ -226,11 +176,11 @@ Test(gau_picks, have_the_bits_of_the_same_rows_among_all_and_gradients_of_a_gath
                 char what[100];
                 text_of(what, &layers[i], how, kind);
                 wf_gau_attr a = attr_of(&layers[i], kind);
-                values all = run(&layers[i], a, (picks)how, false, rt);
-                values some = run(&layers[i], a, (picks)how, true, rt);
-                expect_equal(&some, &all, 1, 2e-5, what);
-                end(&all);
-                end(&some);
+                outputs all = run(&layers[i], a, (picks)how, false, rt);
+                outputs some = run(&layers[i], a, (picks)how, true, rt);
+                expect_outputs(&some, &all, 1, 2e-5, what);
+                outputs_end(&all);
+                outputs_end(&some);
             }
     wf_runtime_free(rt);
 }
@@ -244,13 +194,13 @@ Test(gau_picks, have_the_same_bits_for_any_number_of_threads, .timeout = 120)
             char what[100];
             text_of(what, &layers[i], ANY, kind);
             wf_gau_attr a = attr_of(&layers[i], kind);
-            values x = run(&layers[i], a, ANY, true, one), y = run(&layers[i], a, ANY, true, two),
-                   z = run(&layers[i], a, ANY, true, three);
-            expect_equal(&y, &x, x.n, 0, what);
-            expect_equal(&z, &x, x.n, 0, what);
-            end(&x);
-            end(&y);
-            end(&z);
+            outputs x = run(&layers[i], a, ANY, true, one), y = run(&layers[i], a, ANY, true, two),
+                    z = run(&layers[i], a, ANY, true, three);
+            expect_outputs(&y, &x, x.n, 0, what);
+            expect_outputs(&z, &x, x.n, 0, what);
+            outputs_end(&x);
+            outputs_end(&y);
+            outputs_end(&z);
         }
     wf_runtime_free(one);
     wf_runtime_free(two);
@@ -269,10 +219,10 @@ Test(gau_picks, are_what_the_naive_reference_gives, .timeout = 120)
             const layer *l = &layers[small[i]];
             text_of(what, l, ANY, kind);
             wf_gau_attr a = attr_of(l, kind);
-            values fast = run(l, a, ANY, true, rt), slow = run(l, a, ANY, true, naive);
-            expect_equal(&fast, &slow, 0, 2e-5, what);
-            end(&fast);
-            end(&slow);
+            outputs fast = run(l, a, ANY, true, rt), slow = run(l, a, ANY, true, naive);
+            expect_outputs(&fast, &slow, 0, 2e-5, what);
+            outputs_end(&fast);
+            outputs_end(&slow);
         }
     wf_runtime_free(rt);
     wf_runtime_free(naive);
@@ -283,11 +233,11 @@ Test(gau_picks, cost_what_their_spans_ask_for)
 {
     wf_runtime *rt = op_runtime(1, "", "");
     wf_gau_attr a = attr_of(&layers[0], 0);
-    values few = run(&layers[0], a, FEW, true, rt), none = run(&layers[0], a, BLIND, true, rt);
+    outputs few = run(&layers[0], a, FEW, true, rt), none = run(&layers[0], a, BLIND, true, rt);
     double pairs = 60, per_pair = (double)(2 * (a.e + a.s) + 4 * a.e + 6 * a.s);
     cr_expect_eq(few.flops - none.flops, pairs * per_pair, "%g", few.flops - none.flops);
-    end(&few);
-    end(&none);
+    outputs_end(&few);
+    outputs_end(&none);
     wf_runtime_free(rt);
 }
 

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "graph/graph.h"
 #include "ops/ops.h"
 #include "tests/op_trial.h"
+#include "tests/outputs.h"
 
 /* ---- a layer, its slab cut in any order ---- */
 
@@ -238,56 +238,14 @@ Test(pull_gau, tells_what_stops_it)
 
 /* ---- numbers ---- */
 
-typedef struct result {
-    int n;
-    char name[8][32];
-    float *data[8];
-    int64_t size[8];
-} result;
-
-static result run(const layer *l, int threads, const char *kernels, const char *passes)
+static outputs run(const layer *l, int threads, const char *kernels, const char *passes)
 {
-    result y = {0};
     wf_graph *g = declare(l);
     wf_runtime *rt = op_runtime(threads, kernels, passes);
-    wf_store *s = wf_store_new(l->seed);
-    wf_program *p;
-    cr_assert_eq(wf_compile(&p, g, s, rt, NULL), WF_OK, "%s", wf_error());
-    cr_assert_eq(wf_run(p), WF_OK, "%s", wf_error());
-    for (; y.n < g->n_outputs; y.n++) {
-        wf_shape shape;
-        const float *x = wf_read(p, g->outputs[y.n].name, &shape);
-        snprintf(y.name[y.n], sizeof *y.name, "%s", g->outputs[y.n].name);
-        int64_t n = y.size[y.n] = wf_elements(&shape);
-        y.data[y.n] = malloc((size_t)n * sizeof *x);
-        memcpy(y.data[y.n], x, (size_t)n * sizeof *x);
-    }
-    wf_program_free(p);
-    wf_store_free(s);
+    outputs y = outputs_of(g, rt, l->seed, "a layer");
     wf_runtime_free(rt);
     wf_graph_free(g);
     return y;
-}
-
-static void end(result *r)
-{
-    for (int i = 0; i < r->n; i++) free(r->data[i]);
-}
-
-/* The first exact ones by bits, others up to rounding of sums. */
-static void expect_equal(const result *a, const result *b, int exact, const char *what)
-{
-    for (int i = 0; i < a->n; i++) {
-        double size = 1e-30;
-        for (int64_t k = 0; k < b->size[i]; k++) size = fmax(size, fabs((double)b->data[i][k]));
-        for (int64_t k = 0; k < a->size[i]; k++) {
-            float x = a->data[i][k], y = b->data[i][k];
-            bool is_equal = i < exact ? !memcmp(&x, &y, sizeof x)
-                                      : fabs((double)x - (double)y) <= 1e-5 * size + 1e-8;
-            cr_assert(is_equal, "%s: %s[%lld] is %.9g, not %.9g", what, a->name[i], (long long)k,
-                      (double)x, (double)y);
-        }
-    }
 }
 
 static layer draw(uint32_t seed, char text[160])
@@ -322,12 +280,12 @@ Test(pull_gau, keeps_the_bits_of_outputs_and_the_values_of_gradients, .timeout =
         layer l = draw(seed, what);
         told t = compile(&l);
         pulled += !strstr(t.graph, "gau_gated");
-        result with = run(&l, 1, "", ""), without = run(&l, 1, "", "-pull_gather");
-        result two = run(&l, 2, "", ""), three = run(&l, 3, "", "");
-        expect_equal(&with, &without, 1, what);
-        expect_equal(&two, &with, with.n, what);
-        expect_equal(&three, &with, with.n, what);
-        end(&with), end(&without), end(&two), end(&three);
+        outputs with = run(&l, 1, "", ""), without = run(&l, 1, "", "-pull_gather");
+        outputs two = run(&l, 2, "", ""), three = run(&l, 3, "", "");
+        expect_outputs(&with, &without, 1, 1e-5, what);
+        expect_outputs(&two, &with, with.n, 1e-5, what);
+        expect_outputs(&three, &with, with.n, 1e-5, what);
+        outputs_end(&with), outputs_end(&without), outputs_end(&two), outputs_end(&three);
         free(t.graph), free(t.words);
     }
     cr_expect_geq(pulled, 40, "of 60 graphs only %d were pulled", pulled);
@@ -340,10 +298,10 @@ Test(pull_gau, gives_what_the_naive_reference_gives, .timeout = 120)
         layer l = draw(seed, what);
         l.time = wf_min_i64(l.time, 40);
         l.picks = wf_min_i64(l.picks, l.time / 2);
-        result fast = run(&l, 1, "", ""), slow = run(&l, 1, "ref", ""),
-               plain = run(&l, 1, "ref", OP_NO_PASSES);
-        expect_equal(&fast, &slow, 0, what);
-        expect_equal(&slow, &plain, 0, what);
-        end(&fast), end(&slow), end(&plain);
+        outputs fast = run(&l, 1, "", ""), slow = run(&l, 1, "ref", ""),
+                plain = run(&l, 1, "ref", OP_NO_PASSES);
+        expect_outputs(&fast, &slow, 0, 1e-5, what);
+        expect_outputs(&slow, &plain, 0, 1e-5, what);
+        outputs_end(&fast), outputs_end(&slow), outputs_end(&plain);
     }
 }
