@@ -118,12 +118,17 @@ void wf_streams_sweep(const wf_streams *s)
     wf_pool_for(s->pool, s->blocks, 1, read_blocks, (void *)s);
 }
 
+double wf_roofline_peak(wf_runtime *rt)
+{
+    const wf_fma *f = wf_fma_find(wf_runtime_isa(rt));
+    double seconds = best_of(rt->pool, FMA_UNITS, fma_units, (void *)f);
+    return 1e-9 * f->flops * FMA_UNITS * FMA_ROUNDS / seconds;
+}
+
 wf_status wf_roofline_measure(wf_roofline *r, wf_runtime *rt)
 {
     *r = (wf_roofline){.isa = wf_runtime_isa(rt), .threads = wf_runtime_threads(rt)};
-    const wf_fma *f = wf_fma_find(r->isa);
-    double seconds = best_of(rt->pool, FMA_UNITS, fma_units, (void *)f);
-    r->gflops = 1e-9 * f->flops * FMA_UNITS * FMA_ROUNDS / seconds;
+    r->gflops = wf_roofline_peak(rt);
     wf_streams *s = wf_streams_new(rt);
     if (!s) return WF_ENOMEM;
     double array = 1e-9 * (double)(s->blocks * BLOCK) * sizeof(float);

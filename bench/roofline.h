@@ -21,6 +21,8 @@ void wf_streams_free(wf_streams *s);
 /* Read so much that everything else leaves the caches. */
 void wf_streams_sweep(const wf_streams *s);
 
+/* GFLOP/s of multiply-adds in registers, alone: some 30 ms. */
+double wf_roofline_peak(wf_runtime *rt);
 /* Takes some seconds and memory of twelve times the last cache, which it gives back. */
 wf_status wf_roofline_measure(wf_roofline *r, wf_runtime *rt);
 /* The best of the three streams. */
