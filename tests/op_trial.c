@@ -2,8 +2,8 @@
 #define _GNU_SOURCE
 #include "tests/op_trial.h"
 
-#include "graph/graph.h"
 #include "ops/gemm.h"
+#include "runtime/program.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -57,6 +57,15 @@ static void bind(op_trial *t, unsigned how)
     }
 }
 
+/* Memory that holds NaN, as what another kernel left may: who reads what it did not write, shows
+ * it. */
+static void poison(wf_program *p)
+{
+    size_t threads = (size_t)wf_runtime_threads(p->rt);
+    memset(p->slab, 0xff, p->stats.plan_bytes);
+    memset(p->scratch, 0xff, threads * p->scratch_bytes);
+}
+
 bool op_trial_start(op_trial *t, const op_case *c, wf_runtime *rt, unsigned how)
 {
     op_case row = *c;
@@ -67,6 +76,7 @@ bool op_trial_start(op_trial *t, const op_case *c, wf_runtime *rt, unsigned how)
     if (how & OP_DIFFERENTIATE) add_gradients(c, y, x);
     wf_compile_options o = {.products = how & OP_BF16 ? WF_PRODUCTS_BF16 : WF_PRODUCTS_F32};
     if (wf_compile(&t->p, t->g, t->store, rt, &o) != WF_OK) return false;
+    poison(t->p);
     bind(t, how);
     return wf_run(t->p) == WF_OK;
 }
