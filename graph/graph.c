@@ -352,8 +352,12 @@ static void fill_copy(wf_graph *to, const wf_graph *g)
 {
     wf_node **map = calloc((size_t)g->n_nodes + 1, sizeof(wf_node *));
     if (!map) wf_graph_fail(to, WF_ENOMEM, "out of memory while copying a graph");
-    for (int i = 0; i < g->n_nodes && to->status == WF_OK; i++)
+    for (int i = 0, effects = 0; i < g->n_nodes && to->status == WF_OK; i++) {
+        bool is_effect = g->nodes[i]->op->traits & WF_EFFECT; /* removed ones are nodes still */
+        if (is_effect && (effects == g->n_effects || g->effects[effects] != g->nodes[i])) continue;
+        effects += is_effect;
         map[i] = copy_node(to, g->nodes[i], map);
+    }
     to->scope = "";
     for (int i = 0; i < g->n_outputs && to->status == WF_OK; i++)
         wf_output(map[g->outputs[i].node->id], g->outputs[i].name);

@@ -147,6 +147,26 @@ Test(gradcheck, uses_the_data_that_it_is_given)
     wf_runtime_free(rt);
 }
 
+/* A run that trains would move the parameters between the two losses of a difference. */
+Test(gradcheck, a_model_that_is_trained_stays_where_it_is)
+{
+    wf_runtime *rt = one_thread();
+    wf_init init = {.kind = WF_INIT_UNIFORM, .a = 0.5f, .b = 2};
+    for (int assigns = 0; assigns < 2; assigns++) {
+        wf_graph *g = wf_graph_new();
+        wf_node *x = wf_param(g, "x", WF_SHAPE(N), (wf_role){0}, init);
+        wf_node *y = wf_param(g, "y", WF_SHAPE(N), (wf_role){0}, init);
+        wf_node *loss = wf_output(wf_sum(wf_mul(x, wf_square(y)), WF_ALL, false), "loss");
+        if (assigns)
+            wf_assign(x, wf_scale(x, 0.5f));
+        else
+            wf_minimize(loss, &wf_sgd, NULL, NULL);
+        cr_expect_eq(wf_gradcheck(g, "loss", rt, NULL), WF_OK, "%s", wf_error());
+        wf_graph_free(g);
+    }
+    wf_runtime_free(rt);
+}
+
 static void refuses(wf_graph *g, wf_runtime *rt, const wf_input_data *given, const char *text)
 {
     wf_gradcheck_options o = {.sizes = sizes, .inputs = given};
