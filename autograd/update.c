@@ -5,8 +5,9 @@
  * The requests are met by the pass "backward" that follows.
  *
  * With skip_nonfinite every assignment of the request becomes leaf <- where(all finite, new, old).
- * The condition looks at the loss and at the run's gradients, before they are summed or clipped, so
- * all tensors of a run are left as they were together, counters too (apply_if_finite of optax).
+ * The condition looks at the loss, at the parameters, which an update may have made too large for
+ * how they are stored, and at the run's gradients, before they are summed or clipped, so all
+ * tensors of a run are left as they were together, counters too (apply_if_finite of optax).
  */
 #include "autograd/autograd.h"
 
@@ -87,14 +88,16 @@ static wf_node *rate_of(wf_node *lr, const wf_trained *x)
 
 /* ---- runs that are not finite ---- */
 
-/* 0 if loss and all gradients are finite, else NaN, as 0 x is. It becomes an output. */
+/* 0 if loss, gradients and parameters are finite, else NaN, as 0 x is. It becomes an output. */
 static wf_node *find_nonfinite(const wf_update *u)
 {
     static const char name[] = "nonfinite";
     wf_graph *g = u->g;
     wf_node *bad = wf_sum(wf_scale(u->request->in[0], 0), WF_ALL, false);
-    for (int i = 0; i < u->n; i++)
-        bad = wf_add(bad, wf_sum(wf_scale(u->x[i].dp, 0), WF_ALL, false));
+    for (int i = 0; i < u->n; i++) {
+        wf_node *none = wf_add(wf_scale(u->x[i].dp, 0), wf_scale(u->x[i].p, 0));
+        bad = wf_add(bad, wf_sum(none, WF_ALL, false));
+    }
     for (int i = 0; i < g->n_outputs; i++) {
         if (strcmp(g->outputs[i].name, name) != 0) continue;
         g->outputs[i].node = wf_add(g->outputs[i].node, bad); /* of another request */

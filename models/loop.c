@@ -100,12 +100,11 @@ static bool skip(wf_loop *l, const wf_batch *b, double loss)
         bool is_found = l->task->check(l->task->driver) == WF_ENONFINITE;
         wf_progress_break(&l->progress);
         return wf_loop_complain(l, is_found ? wf_error()
-                                            : "the loss or a gradient is not finite, but was when "
-                                              "repeated");
+                                            : "something is not finite, but was when repeated");
     }
     snprintf(text, sizeof text,
              "%s is not finite: no update, %lld of at most %lld in a row; the batch",
-             isfinite(loss) ? "a gradient" : "the loss", n, most);
+             isfinite(loss) ? "a gradient or weight" : "the loss", n, most);
     snprintf(members, sizeof members, "\"in_row\": %lld", n);
     tell_of_batch(l, b, "skip", text, members);
     return true;

@@ -25,8 +25,8 @@ static const wf_arg args[] = {
     {"min-delta", WF_ARG_REAL, AT(min_delta), "0", "X", 0, 0, 0, false,
      "By how much an evaluation must be better to count for --patience"},
     {"nonfinite", WF_ARG_CHOICE, AT(nonfinite), "off", "off|skip|stop", 0, 0, 0, false,
-     "When the loss or a gradient is NaN or infinite; skip: leave weights and optimizer as they "
-     "were; stop: end and tell which op it came from; off: end when the loss is"},
+     "When the loss, a gradient or a weight is NaN or infinite; skip: leave weights and optimizer "
+     "as they were; stop: end and tell which op it came from; off: end when the loss is"},
     {"nonfinite-limit", WF_ARG_INT, AT(nonfinite_limit), "10", "N", 1, 1e12, 0, false,
      "Steps in a row that --nonfinite skip leaves out; the last one stops"},
     {"spike", WF_ARG_REAL, AT(spike), "10", "X", 0, 0, 0, false,

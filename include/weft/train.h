@@ -44,8 +44,9 @@ typedef struct wf_minimize_options {
     const char *lr_name; /* name of the learning-rate input; NULL: "lr" */
     const wf_param_group *groups; /* copied */
     int n_groups;
-    /* Where the loss or a gradient has a NaN or an infinity, the run changes neither parameters nor
-     * states. The output "nonfinite" tells: 0, or NaN after such a run. */
+    /* Where the loss, a gradient or a parameter has a NaN or an infinity, the run changes neither
+     * parameters nor states. The output "nonfinite" tells: 0, or NaN after such a run. A parameter
+     * that the run itself makes infinite, such as one that f16 cannot hold, stops the next one. */
     bool skip_nonfinite;
 } wf_minimize_options;
 
