@@ -38,8 +38,8 @@ static const wf_arg train_args[] = {
      "How kernels and embeddings are stored; 16 bits are half the memory, updates are rounded by "
      "chance so that small steps count, arithmetic stays float32"},
     {"states", WF_ARG_CHOICE, AT(states), "f32", STORED, 0, 0, 0, true,
-     "How what the optimizer keeps of these is stored; f16 is no type for the second moments of "
-     "the family of adam"},
+     "How what the optimizer keeps of these is stored; with f16, squares of gradients are bf16, "
+     "for f16 has not their range"},
     {"activations", WF_ARG_CHOICE, AT(activations), "f32", STORED, 0, 0, 0, true,
      "How large values wait for the backward pass, if all must fit at that time"},
     {"optimizer", WF_ARG_CHOICE, AT(optimizer), "tiger",

@@ -119,6 +119,13 @@ wf_node *wf_state(wf_node *p, const char *name)
     return state(p, name, wf_shape_of(p), is_param && ((wf_leaf_attr *)p->attr)->may_narrow);
 }
 
+wf_node *wf_state_square(wf_node *p, const char *name)
+{
+    wf_node *x = wf_state(p, name);
+    if (x->op == &wf_op_state) ((wf_leaf_attr *)x->attr)->is_square = true;
+    return x;
+}
+
 wf_role wf_param_role(const wf_node *p)
 {
     return p->op == &wf_op_param ? ((const wf_leaf_attr *)p->attr)->role : (wf_role){0};

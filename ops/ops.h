@@ -94,7 +94,7 @@ typedef struct wf_leaf_attr {
     wf_role role;
     wf_init init;
     bool may_narrow; /* parameters, states: 16 bits are enough, if the program asks for that */
-    bool is_rate;    /* inputs: the learning rate of some wf_minimize */
+    bool is_square, is_rate; /* states: f16 has not their range; inputs: a learning rate */
     wf_dtype dtype;
     wf_shape shape;
     const void *values; /* constants: in the graph's arena; NULL: every element is fill */

@@ -81,9 +81,9 @@ static wf_node *adafactor_step(wf_node *p, wf_node *dp, wf_node *lr, const void 
     if (h->form == WF_ADAFACTOR_HF) decay_rate = rate;
     wf_node *d;
     if (h->momentum != 0 && h->form == WF_ADAFACTOR_BERT4KERAS)
-        d = wf_mul(rate, wf_average(p, "momentum", u, h->momentum));
+        d = wf_mul(rate, wf_average(wf_state(p, "momentum"), u, h->momentum));
     else if (h->momentum != 0)
-        d = wf_average(p, "momentum", wf_mul(rate, u), h->momentum);
+        d = wf_average(wf_state(p, "momentum"), wf_mul(rate, u), h->momentum);
     else
         d = wf_mul(rate, u);
     return wf_sub(wf_decayed(p, decay_rate, h->decay), d);

@@ -12,10 +12,10 @@
 wf_node *wf_adam_moved(wf_node *p, wf_node *g, wf_node *old, wf_node *lr, const wf_adamw_hyper *h)
 {
     wf_node *t = wf_step_number(p);
-    wf_node *m = wf_average(p, "m", g, h->beta1);
-    wf_node *v = wf_average(p, "v", wf_square(g), h->beta2);
+    wf_node *m = wf_average(wf_state(p, "m"), g, h->beta1);
+    wf_node *v = wf_average(wf_state_square(p, "v"), wf_square(g), h->beta2);
     if (h->amsgrad) {
-        wf_node *top = wf_state(p, "v_max");
+        wf_node *top = wf_state_square(p, "v_max");
         v = wf_max(top, v);
         wf_assign(top, v);
     }

@@ -25,8 +25,8 @@ static wf_node *lamb_step(wf_node *p, wf_node *dp, wf_node *lr, const void *hype
     const wf_lamb_hyper *h = hyper;
     wf_role_kind kind = wf_param_role(p).kind;
     bool is_plain = h->form == WF_LAMB_BERT4KERAS && (kind == WF_BIAS || kind == WF_SCALE);
-    wf_node *m = wf_average(p, "m", dp, h->beta1);
-    wf_node *v = wf_average(p, "v", wf_square(dp), h->beta2);
+    wf_node *m = wf_average(wf_state(p, "m"), dp, h->beta1);
+    wf_node *v = wf_average(wf_state_square(p, "v"), wf_square(dp), h->beta2);
     if (h->form == WF_LAMB_OPTAX) {
         wf_node *t = wf_step_number(p);
         m = wf_div(m, wf_correction(t, h->beta1));

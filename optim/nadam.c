@@ -30,8 +30,8 @@ static wf_node *nadam_step(wf_node *p, wf_node *dp, wf_node *lr, const void *hyp
     wf_node *now = mu(t, h), *next = mu(wf_shift(t, 1), h);
     wf_node *rest = rest_after(old, now);
     wf_assign(old, rest);
-    wf_node *m = wf_average(p, "m", dp, h->beta1);
-    wf_node *v = wf_average(p, "v", wf_square(dp), h->beta2);
+    wf_node *m = wf_average(wf_state(p, "m"), dp, h->beta1);
+    wf_node *v = wf_average(wf_state_square(p, "v"), wf_square(dp), h->beta2);
     wf_node *root = wf_mul(wf_sqrt(v), wf_rsqrt(wf_correction(t, h->beta2)));
     wf_node *of_g = wf_div(wf_shift(wf_neg(now), 1), rest);
     wf_node *of_m = wf_div(next, rest_after(rest, next));

@@ -36,9 +36,9 @@ wf_node *wf_step_number(wf_node *p)
     return t;
 }
 
-wf_node *wf_average(wf_node *p, const char *name, wf_node *g, float beta)
+wf_node *wf_average(wf_node *x, wf_node *g, float beta)
 {
-    wf_node *x = wf_state(p, name), *fresh = wf_lerp(g, x, beta);
+    wf_node *fresh = wf_lerp(g, x, beta);
     wf_assign(x, fresh);
     return fresh;
 }

@@ -16,8 +16,8 @@ wf_node *wf_decayed(wf_node *p, wf_node *lr, float decay);
  * From 2^24 on t has the 24 bits of a float; what "step" cannot take yet waits in "step_part"
  * (Kahan 1965), so that it goes on to count. */
 wf_node *wf_step_number(wf_node *p);
-/* beta x + (1 - beta) g, where x is the state of this name and becomes the result. */
-wf_node *wf_average(wf_node *p, const char *name, wf_node *g, float beta);
+/* beta x + (1 - beta) g, which the state x becomes. */
+wf_node *wf_average(wf_node *x, wf_node *g, float beta);
 /* 1 - beta^t, as -expm1(t ln beta), which keeps its digits while it is small. */
 wf_node *wf_correction(wf_node *t, float beta);
 /* old less the step of Adam along g; the states are those of p. */

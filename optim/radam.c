@@ -42,8 +42,8 @@ static wf_node *radam_step(wf_node *p, wf_node *dp, wf_node *lr, const void *hyp
 {
     const wf_radam_hyper *h = hyper;
     wf_node *t = wf_step_number(p), *is_bounded;
-    wf_node *m = wf_average(p, "m", dp, h->beta1);
-    wf_node *v = wf_average(p, "v", wf_square(dp), h->beta2);
+    wf_node *m = wf_average(wf_state(p, "m"), dp, h->beta1);
+    wf_node *v = wf_average(wf_state_square(p, "v"), wf_square(dp), h->beta2);
     wf_node *factor =
         wf_mul(rectification(t, h->beta2, &is_bounded), wf_sqrt(wf_correction(t, h->beta2)));
     wf_node *adaptive = wf_div(factor, wf_shift(wf_sqrt(v), h->eps));

@@ -11,9 +11,9 @@ static wf_node *rmsprop_step(wf_node *p, wf_node *dp, wf_node *lr, const void *h
 {
     const wf_rmsprop_hyper *h = hyper;
     wf_node *g = wf_l2(dp, p, h->decay);
-    wf_node *v = wf_average(p, "v", wf_square(g), h->beta);
+    wf_node *v = wf_average(wf_state_square(p, "v"), wf_square(g), h->beta);
     if (h->is_centred) { /* the difference is a variance; rounding may leave it below 0 */
-        wf_node *spread = wf_sub(v, wf_square(wf_average(p, "mean", g, h->beta)));
+        wf_node *spread = wf_sub(v, wf_square(wf_average(wf_state(p, "mean"), g, h->beta)));
         v = wf_max(spread, wf_beside(p, 0));
     }
     wf_node *d = wf_div(g, wf_shift(wf_sqrt(v), h->eps));

@@ -14,7 +14,7 @@
 
 static wf_node *buffer(wf_node *p, wf_node *g, const wf_sgd_hyper *h)
 {
-    if (h->is_average) return wf_average(p, "momentum", g, h->momentum);
+    if (h->is_average) return wf_average(wf_state(p, "momentum"), g, h->momentum);
     wf_node *b = wf_state(p, "momentum"), *part = g;
     if (h->dampening != 0) {
         wf_node *is_first = wf_equal(wf_step_number(p), wf_beside(p, 1));

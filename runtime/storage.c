@@ -26,7 +26,7 @@ static wf_dtype type_of(const wf_program *p, const wf_node *leaf)
     const wf_leaf_attr *a = leaf->attr;
     wf_dtype asked = leaf->op == &wf_op_param ? p->weights : p->states;
     int i = wf_store_find(p->store, leaf->name);
-    if (a->may_narrow && asked != WF_F32) return asked;
+    if (a->may_narrow && asked != WF_F32) return a->is_square ? WF_BF16 : asked;
     return i >= 0 && wf_is_real(p->store->tensors[i].dtype) ? p->store->tensors[i].dtype : WF_F32;
 }
 

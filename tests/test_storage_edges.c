@@ -281,6 +281,54 @@ Test(storage_edges, rows_of_a_lazy_group_keep_their_bits)
     }
 }
 
+/* ---- squares of gradients ---- */
+
+/* The mean of w after steps along a gradient that is one number everywhere. */
+static double train_along(const wf_optimizer *o, const void *hyper, float gradient, wf_dtype states)
+{
+    enum { N = 16, STEPS = 200 };
+    wf_graph *g = wf_graph_new();
+    wf_init one = {.kind = WF_INIT_CONSTANT, .a = 1};
+    wf_node *w = wf_param(g, "w", WF_SHAPE(N, N), (wf_role){0}, one);
+    wf_minimize(wf_sum(wf_scale(w, gradient), WF_ALL, false), o, hyper, NULL);
+    wf_runtime *rt = one_thread();
+    wf_store *s = wf_store_new(3);
+    wf_program *p;
+    wf_compile_options how = {.states = states};
+    cr_assert_eq(wf_compile(&p, g, s, rt, &how), WF_OK, "%s", wf_error());
+    wf_set(p, "lr", 1e-3f);
+    for (int i = 0; i < STEPS; i++) cr_assert_eq(wf_run(p), WF_OK, "%s", wf_error());
+    const float *x = wf_store_data(s, "w", NULL, NULL);
+    double mean = 0;
+    for (int i = 0; i < N * N; i++) mean += (double)x[i] / (N * N);
+    wf_program_free(p);
+    wf_store_free(s);
+    wf_runtime_free(rt);
+    wf_graph_free(g);
+    return mean;
+}
+
+/* f16 ends at 65504, where a step would become 0, and begins at 6e-8, below which it would explode.
+ */
+Test(storage_edges, squares_of_gradients_have_their_range_where_f16_is_asked_for)
+{
+    static const float gradients[] = {1e-5f, 1, 3000};
+    wf_adamw_hyper top = *(const wf_adamw_hyper *)wf_adamw.defaults;
+    top.amsgrad = true;
+    const struct {
+        const wf_optimizer *o;
+        const void *hyper;
+    } rows[] = {{&wf_adam, NULL},  {&wf_adamw, NULL}, {&wf_adamw, &top},  {&wf_nadam, NULL},
+                {&wf_radam, NULL}, {&wf_lamb, NULL},  {&wf_rmsprop, NULL}};
+    for (size_t k = 0; k < COUNT(rows); k++)
+        for (size_t i = 0; i < COUNT(gradients); i++) {
+            double want = train_along(rows[k].o, rows[k].hyper, gradients[i], WF_F32);
+            double got = train_along(rows[k].o, rows[k].hyper, gradients[i], WF_F16);
+            cr_expect(fabs(got - want) <= 0.02 * fabs(want - 1), "%zu %s along %g: %g, not %g", k,
+                      rows[k].o->name, (double)gradients[i], got, want);
+        }
+}
+
 /* ---- the naive kernels ---- */
 
 /* The largest |x - y| / |x| of all numbers of 16 bits, and the part that differs. */

@@ -196,6 +196,8 @@ WF_API const wf_hyper *wf_hyper_find(const wf_optimizer *o, const char *name);
 /* A state tensor of parameter p, zero at birth, kept in the store as opt/<optimizer>/<p>/<name>; in
  * 16 bits if p may be and wf_compile_options.states asks for that. */
 WF_API wf_node *wf_state(wf_node *p, const char *name);
+/* The same for squares of gradients: bf16 where f16 is asked for, which has not their range. */
+WF_API wf_node *wf_state_square(wf_node *p, const char *name);
 /* The same with another shape, e.g. WF_SCALAR for a step counter; always float32. */
 WF_API wf_node *wf_state_shaped(wf_node *p, const char *name, wf_shape shape);
 /* A scalar that all parameters of a request share, kept with the one whose name is first: is it new

@@ -359,7 +359,7 @@ typedef struct wf_compile_options {
      * the optimizer keeps in their shape (wf_state); what wraps it (accumulation, lookahead, ema)
      * stays float32. First values are rounded to nearest. What a run stores is rounded by chance,
      * so that the mean of many small steps is not lost; f16 becomes infinite above 65504 and has
-     * no numbers between 0 and 6e-8, which second moments need. */
+     * no numbers between 0 and 6e-8: squares of gradients are bf16 where it is asked for. */
     wf_dtype weights, states;
     wf_dtype activations; /* and those that the backward pass reads late, to nearest */
     /* The most that wf_program_stats.memory_bytes may be; 0: no limit. Values that a run needs
