@@ -52,7 +52,7 @@ static double row_value(kind k, const float *x, int64_t n)
     const wf_vec *v = wf_vec_get();
     if (k == MAX) return (double)v->max_of(n, x);
     if (k == NORM) return v->dot(n, x, x);
-    if (k != LSE) return v->sum(n, x);
+    if (k != LSE) return n == 1 ? (double)*x : v->sum(n, x);
     float top = v->max_of(n, x), room[1024];
     if (!isfinite(top)) return (double)top;
     double sum = 0;
@@ -71,7 +71,7 @@ static double combine(kind k, double a, double b)
 
 static double start(kind k)
 {
-    return k == MAX || k == LSE ? -INFINITY : 0;
+    return k == MAX || k == LSE ? -INFINITY : -0.0; /* -0 + x is x, -0 too */
 }
 
 static float finish(kind k, double x, int64_t n)
@@ -147,7 +147,8 @@ static void columns(const wf_call *c, kind k, const view3 *s, int64_t unit)
         return;
     }
     add_rows(k, x, s->middle, s->inner, n, sum);
-    for (int64_t i = 0; i < n; i++) y[i] = finish(k, sum[i], s->middle);
+    bool is_one = s->middle == 1 && k != NORM; /* and may be -0 */
+    for (int64_t i = 0; i < n; i++) y[i] = is_one ? x[i] : finish(k, sum[i], s->middle);
 }
 
 /* ---- everything ---- */

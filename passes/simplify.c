@@ -1,13 +1,14 @@
 /*
- * Algebra that never changes a result's bits but for the sign of a zero (x + 0, 1 x, double
- * negation or reshape), constants folded, sizes made numbers, parts of a gradient joined, sparse
- * rows added in place: into a sum of gradients, or into the table itself where plain SGD trains it.
+ * Algebra that never changes a result's bits (x - 0, 1 x, double negation or reshape) and sizes
+ * made numbers. But for rounding and the sign of a zero: constants folded, parts of a gradient
+ * joined, sparse rows added in place, into a sum of gradients, or into the table where plain SGD
+ * trains it.
  */
 #include "passes/passes.h"
 
 #include "ops/narrow.h"
 
-#include <string.h>
+#include <math.h>
 
 /* The value of a constant whose elements are all equal. */
 static bool is_fill(const wf_node *n, float *value)
@@ -45,21 +46,20 @@ static wf_node *if_shape(wf_node *n, wf_node *by)
     return wf_shape_equal(&n->shape, &by->shape) && n->dtype == by->dtype ? by : NULL;
 }
 
+/* x + 0 is none of them: it makes 0 of -0. */
 static wf_node *neutral(wf_node *n)
 {
     const wf_scalar_attr *a = n->attr;
     float v;
     if (n->op == &wf_op_scale && a->a == 1.0f) return n->in[0];
-    if (n->op == &wf_op_shift && a->a == 0.0f) return n->in[0];
+    if (n->op == &wf_op_shift && a->a == 0 && signbit(a->a)) return n->in[0];
     if (n->op == &wf_op_mul || n->op == &wf_op_div) {
         if (is_fill(n->in[1], &v) && v == 1.0f) return if_shape(n, n->in[0]);
         if (n->op == &wf_op_mul && is_fill(n->in[0], &v) && v == 1.0f) return if_shape(n, n->in[1]);
     }
-    if (n->op == &wf_op_add || n->op == &wf_op_sub) {
-        if (is_fill(n->in[1], &v) && v == 0.0f) return if_shape(n, n->in[0]);
-        if (n->op == &wf_op_add && is_fill(n->in[0], &v) && v == 0.0f) return if_shape(n, n->in[1]);
-    }
-    return NULL;
+    if (n->op == &wf_op_sub && is_fill(n->in[1], &v) && v == 0 && !signbit(v))
+        return if_shape(n, n->in[0]);
+    return NULL; /* x + -0: immediate makes it a shift */
 }
 
 /* mul(x, c) -> scale(x, c), add(x, c) -> shift(x, c): one load less in every tile. */
@@ -198,7 +198,7 @@ static bool sparse_updates(wf_graph *g)
 
 const wf_pass wf_pass_simplify = {
     .name = "simplify",
-    .doc = "x+0, 1x, constants, sizes, views of views -> less; sparse rows go into their table",
+    .doc = "x-0, 1x, constants, sizes, views of views -> less; sparse rows go into their table",
     .rewrite = simplify,
     .run = sparse_updates,
 };

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "gau_trial.h"
 
+#include <stdio.h>
+
 TestSuite(edges, .timeout = 60);
 
 /* top + ln sum - x would lose the logarithm beside a large top. */
@@ -85,4 +87,45 @@ Test(edges, an_update_by_broadcast_rows_is_no_sparse_one)
     cr_expect_eq(memcmp(after[0], after[1], ROWS * COLS * sizeof(float)), 0);
     free(after[0]);
     free(after[1]);
+}
+
+/* 1 / -0 is not 1 / 0: what goes away must leave every number as it is, zeros too. */
+Test(edges, algebra_that_drops_ops_keeps_the_sign_of_a_zero)
+{
+    enum { N = 4, WAYS = 11 };
+    static const float x_of[N] = {-0.0f, 0, 1.5f, -2};
+    float bits[2][WAYS * N];
+    for (int k = 0; k < 2; k++) {
+        wf_graph *g = wf_graph_new();
+        wf_node *x = wf_input(g, "x", WF_F32, WF_SHAPE(N)), *column = wf_reshape(x, WF_SHAPE(N, 1));
+        wf_node *zeros = wf_full(g, WF_SHAPE(N), 0), *negative = wf_full(g, WF_SHAPE(N), -0.0f);
+        wf_node *ways[WAYS] = {
+            wf_shift(x, 0),
+            wf_shift(x, -0.0f),
+            wf_add(x, zeros),
+            wf_add(negative, x),
+            wf_sub(x, zeros),
+            wf_sub(x, negative),
+            wf_sum(column, WF_AXES(1), false),
+            wf_max_over(column, WF_AXES(1), false),
+            wf_mean(wf_reshape(x, WF_SHAPE(1, N)), WF_AXES(0), false),
+            wf_sum(wf_reshape(x, WF_SHAPE(1, N, 1)), WF_AXES(0, 2), false),
+            wf_broadcast(wf_sum(wf_slice(x, 0, 0, 1), WF_ALL, true), WF_SHAPE(N))};
+        char name[WAYS][16];
+        for (int i = 0; i < WAYS; i++) {
+            snprintf(name[i], sizeof name[i], "y%d", i);
+            wf_output(wf_div(wf_constant(g, 1), ways[i]), name[i]);
+        }
+        setenv("WF_PASSES", k ? "" : "-simplify", 1);
+        trial t = {.g = g, .store = wf_store_new(1), .rt = wf_runtime_new(NULL)};
+        cr_assert_eq(wf_compile(&t.p, g, t.store, t.rt, NULL), WF_OK, "%s", wf_error());
+        cr_assert_eq(wf_bind(t.p, "x", x_of, sizeof x_of), WF_OK, "%s", wf_error());
+        cr_assert_eq(wf_run(t.p), WF_OK, "%s", wf_error());
+        for (int i = 0; i < WAYS; i++)
+            memcpy(bits[k] + i * N, read_output(&t, name[i]), N * sizeof(float));
+        end(&t);
+    }
+    for (int i = 0; i < WAYS * N; i++)
+        cr_expect(!memcmp(&bits[0][i], &bits[1][i], sizeof(float)), "way %d of %g: %g, then %g",
+                  i / N, (double)x_of[i % N], (double)bits[0][i], (double)bits[1][i]);
 }

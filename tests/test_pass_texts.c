@@ -100,12 +100,13 @@ ROW(folding, wf_sqrt(wf_add(number(l, 7), number(l, 9))))
 ROW(folding_broadcast, wf_add(wf_broadcast(number(l, 1), WF_SHAPE(2, 2)), number(l, 1)))
 ROW(scale_1, wf_scale(l->x, 1))
 ROW(shift_0, wf_shift(l->x, 0))
+ROW(shift_negative_0, wf_shift(l->x, -0.0f))
 ROW(times_1, wf_mul(l->x, number(l, 1)))
 ROW(one_times, wf_mul(number(l, 1), l->x))
 ROW(by_1, wf_div(l->x, number(l, 1)))
 ROW(one_by, wf_div(number(l, 1), l->x))
-ROW(plus_0, wf_add(l->x, number(l, 0)))
-ROW(zero_plus, wf_add(number(l, 0), l->x))
+ROW(plus_0, wf_add(l->x, number(l, -0.0f)))
+ROW(zero_plus, wf_add(number(l, -0.0f), l->x))
 ROW(minus_0, wf_sub(l->x, number(l, 0)))
 ROW(zero_minus, wf_sub(number(l, 0), l->x))
 ROW(times_wide_1, wf_mul(l->x, wf_full(l->g, WF_SHAPE(2, 4, 6), 1)))
@@ -166,14 +167,15 @@ Test(pass_texts, simplify)
         {"constants that broadcast", folding_broadcast,
          "%0 = constant {2} : f32[2,2]\noutput y = %0\n"},
         {"1 x", scale_1, "output y = x\n"},
-        {"x + 0", shift_0, "output y = x\n"},
+        {"x + 0 is not -0", shift_0, "%1 = shift x {a=0} : f32[4,6]\noutput y = %1\n"},
+        {"x + -0", shift_negative_0, "output y = x\n"},
         {"x times a constant 1", times_1, "output y = x\n"},
         {"a constant 1 times x", one_times, "output y = x\n"},
         {"x / 1", by_1, "output y = x\n"},
         {"1 / x stays", one_by,
          "%0 = constant {1} : f32[]\n%2 = div %0 x : f32[4,6]\noutput y = %2\n"},
-        {"x plus a constant 0", plus_0, "output y = x\n"},
-        {"a constant 0 plus x", zero_plus, "output y = x\n"},
+        {"x plus a constant -0", plus_0, "output y = x\n"},
+        {"a constant -0 plus x", zero_plus, "output y = x\n"},
         {"x - 0", minus_0, "output y = x\n"},
         {"0 - x stays", zero_minus,
          "%0 = constant {0} : f32[]\n%2 = sub %0 x : f32[4,6]\noutput y = %2\n"},

@@ -99,10 +99,10 @@ Test(passes, simplify_drops_what_changes_nothing)
 {
     wf_graph *g = wf_graph_new();
     wf_node *x = input(g, "x");
-    wf_node *y = wf_scale(wf_shift(wf_neg(wf_neg(x)), 0), 1);
+    wf_node *y = wf_scale(wf_shift(wf_neg(wf_neg(x)), -0.0f), 1);
     y = wf_reshape(wf_reshape(y, WF_SHAPE(24)), WF_SHAPE(4, 6));
     y = wf_transpose(wf_transpose(y, WF_AXES(1, 0)), WF_AXES(1, 0));
-    wf_output(wf_add(y, wf_constant(g, 0)), "y");
+    wf_output(wf_sub(y, wf_constant(g, 0)), "y");
     apply(g, &wf_pass_simplify);
     expect_text(g, "%0 = input : f32[4,6]  # x\noutput y = %0\n");
 }
