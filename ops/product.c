@@ -36,8 +36,9 @@ typedef struct product {
     int64_t k_block;
     int64_t width, panels; /* columns of a panel */
     int64_t rows, chunks;  /* rows of a chunk */
+    bool bf16;             /* of rounded operands */
     bool turned, shared;   /* op(a) is transposed, op(b) packed, into work */
-    bool bf16;             /* both are, and rounded */
+    bool has_room;         /* for op(b) in work: a later runtime may choose another level */
 } product;
 
 /* Columns far apart are slow to walk down for narrow vectors: even a plain operand is packed. */
@@ -68,7 +69,8 @@ static product product_of(const wf_shape *a, const wf_shape *y, const wf_matmul_
     p.rows = wf_ceil_div(wf_ceil_div(p.m, chunks), ROWS) * ROWS;
     p.chunks = wf_ceil_div(p.m, p.rows);
     p.turned = p.bf16 || (attr->ta && p.panels > 1 && p.k * p.m <= SHARED);
-    p.shared = p.bf16 || (p.chunks > 1 && p.k * p.n <= SHARED && (attr->tb || packs_plain()));
+    p.has_room = p.bf16 || (p.chunks > 1 && p.k * p.n <= SHARED);
+    p.shared = p.has_room && (p.bf16 || attr->tb || packs_plain());
     return p;
 }
 
@@ -332,8 +334,7 @@ size_t wf_matmul_work(const wf_node *y, const wf_matmul_attr *a)
 {
     product p = product_of(&y->in[0]->shape, &y->shape, a);
     int64_t n = p.turned ? wf_own_items(&y->in[0]->shape) * p.m : 0;
-    /* whatever packs_plain() says: a later runtime may choose another level */
-    if ((p.chunks > 1 && p.k * p.n <= SHARED) || p.bf16) n += wf_own_items(&y->in[1]->shape) * p.n;
+    if (p.has_room) n += wf_own_items(&y->in[1]->shape) * p.n;
     return (size_t)(n * p.depth) * (p.bf16 ? sizeof(uint16_t) : sizeof(float));
 }
 
