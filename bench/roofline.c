@@ -1,17 +1,18 @@
-/* The limits of the machine: best of several passes, because a neighbour only ever slows one. */
+/* The limits of the machine. */
 #define _POSIX_C_SOURCE 200809L
 #include "bench/roofline.h"
 
 #include "bench/fma.h"
 #include "graph/base.h"
 #include "ops/vec.h"
+#include "runtime/explain.h"
 #include "runtime/runtime.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { PASSES = 7, FMA_UNITS = 32, FMA_ROUNDS = 100000, BLOCK = 1 << 16 };
+enum { FMA_UNITS = 32, FMA_ROUNDS = 100000, BLOCK = 1 << 16 };
 
 struct wf_streams {
     const wf_vec *v;
@@ -63,19 +64,6 @@ static void triad_blocks(void *ctx, int thread, int64_t lo, int64_t hi)
     s->v->axpby((hi - lo) * BLOCK, s->x + lo * BLOCK, 3, s->y + lo * BLOCK, 1, s->z + lo * BLOCK);
 }
 
-/* The least seconds of one loop over n units. */
-static double best_of(wf_pool *p, int64_t n,
-                      void (*fn)(void *ctx, int thread, int64_t lo, int64_t hi), void *ctx)
-{
-    int64_t best = INT64_MAX;
-    for (int i = 0; i < PASSES; i++) {
-        int64_t start = wf_now();
-        wf_pool_for(p, n, 1, fn, ctx);
-        best = wf_min_i64(best, wf_now() - start);
-    }
-    return 1e-9 * (double)best;
-}
-
 /* Of an array: four times the last cache, between 64 and 512 MiB. */
 static int64_t stream_blocks(void)
 {
@@ -121,8 +109,8 @@ void wf_streams_sweep(const wf_streams *s)
 double wf_roofline_peak(wf_runtime *rt)
 {
     const wf_fma *f = wf_fma_find(wf_runtime_isa(rt));
-    double seconds = best_of(rt->pool, FMA_UNITS, fma_units, (void *)f);
-    return 1e-9 * f->flops * FMA_UNITS * FMA_ROUNDS / seconds;
+    double ns = wf_best_of(rt->pool, FMA_UNITS, fma_units, (void *)f);
+    return f->flops * FMA_UNITS * FMA_ROUNDS / ns;
 }
 
 wf_status wf_roofline_measure(wf_roofline *r, wf_runtime *rt)
@@ -131,10 +119,10 @@ wf_status wf_roofline_measure(wf_roofline *r, wf_runtime *rt)
     r->gflops = wf_roofline_peak(rt);
     wf_streams *s = wf_streams_new(rt);
     if (!s) return WF_ENOMEM;
-    double array = 1e-9 * (double)(s->blocks * BLOCK) * sizeof(float);
-    r->read = array / best_of(rt->pool, s->blocks, read_blocks, s);
-    r->copy = 2 * array / best_of(rt->pool, s->blocks, copy_blocks, s);
-    r->triad = 3 * array / best_of(rt->pool, s->blocks, triad_blocks, s);
+    double array = (double)(s->blocks * BLOCK) * sizeof(float);
+    r->read = array / wf_best_of(rt->pool, s->blocks, read_blocks, s);
+    r->copy = 2 * array / wf_best_of(rt->pool, s->blocks, copy_blocks, s);
+    r->triad = 3 * array / wf_best_of(rt->pool, s->blocks, triad_blocks, s);
     wf_streams_free(s);
     return WF_OK;
 }

@@ -12,6 +12,9 @@ typedef struct wf_limits {
     double gflops, gbs;
 } wf_limits;
 wf_limits wf_probe(wf_pool *pool);
+/* The least nanoseconds of several loops over n units: a neighbour only ever slows one. */
+double wf_best_of(wf_pool *pool, int64_t n,
+                  void (*fn)(void *ctx, int thread, int64_t lo, int64_t hi), void *ctx);
 
 /* Values of the plan are counted as in wf_program.life. The node that a place in it belongs to,
  * its offset; the step at which most bytes live. */
