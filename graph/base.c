@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <weft/op.h>
 
 static _Thread_local char error_text[256];
 static _Thread_local wf_status error_status;

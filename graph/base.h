@@ -27,8 +27,6 @@ void wf_arena_free(wf_arena *a);
 void *wf_aligned_alloc(size_t bytes); /* zeroed */
 void *wf_aligned_room(size_t bytes);  /* not zeroed: not even touched */
 
-const char *wf_dtype_name(wf_dtype t); /* "f32"; "unknown" for what is none */
-
 uint64_t wf_hash(const char *text); /* FNV-1a, 64 bit: for names */
 
 /* A growing text. Failure of memory makes it sticky: text becomes NULL. */

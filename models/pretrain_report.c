@@ -47,11 +47,6 @@ static void warn_of_zeros(const wf_pretrain *p)
     }
 }
 
-static const char *type_name(wf_dtype t)
-{
-    return t == WF_F16 ? "f16" : t == WF_BF16 ? "bf16" : "f32";
-}
-
 void wf_pretrain_begin(const wf_pretrain *p)
 {
     const wf_corpus *c = &p->corpus;
@@ -72,8 +67,8 @@ void wf_pretrain_begin(const wf_pretrain *p)
            p->training.products == WF_PRODUCTS_BF16 ? ", products in bf16" : "");
     if (p->o->training.weights || p->o->training.states || p->o->training.activations)
         printf("stored  weights as %s, states as %s, activations as %s\n",
-               type_name(p->training.weights), type_name(p->training.states),
-               type_name(p->training.activations));
+               wf_dtype_name(p->training.weights), wf_dtype_name(p->training.states),
+               wf_dtype_name(p->training.activations));
     if (p->loop.step > 0) printf("goes on after step %lld\n", (long long)p->loop.step);
     printf("\n");
     fflush(stdout);

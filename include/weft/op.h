@@ -151,6 +151,7 @@ WF_API const char *wf_shape_text(const wf_shape *s, char *text, size_t size); /*
  * every size in their attributes through it; kernels take sizes from shapes alone. */
 WF_API int64_t wf_size_now(const wf_graph *g, int64_t size);
 WF_API size_t wf_dtype_bytes(wf_dtype t);
+WF_API const char *wf_dtype_name(wf_dtype t); /* "f32"; "unknown" for what is none */
 WF_API bool wf_is_contiguous(const wf_tensor *t);
 
 /* Reduce x over leading and repeated axes so that its shape is like's (gradient of a broadcast). */
