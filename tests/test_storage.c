@@ -3,13 +3,7 @@
  * with any cut of the work, and that small steps are not lost.
  */
 #define _XOPEN_SOURCE 700
-#include "ops/narrow.h"
-#include "tests/scratch.h"
-
-#include <criterion/criterion.h>
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
+#include "tests/storage_net.h"
 
 TestSuite(storage, .timeout = 150);
 
@@ -17,14 +11,6 @@ enum { ROWS = 64, IN = 40, WIDTH = 72, OUT = 24 };
 
 static const wf_compile_options plain32 = {0};
 static const wf_compile_options all16 = {.weights = WF_BF16, .states = WF_BF16};
-
-typedef struct net {
-    wf_graph *g;
-    wf_store *store;
-    wf_runtime *rt;
-    wf_program *p;
-    float x[ROWS * IN], y[ROWS * OUT];
-} net;
 
 /* Two layers that learn a fixed map of random numbers. */
 static wf_graph *declare(const wf_optimizer *o, const wf_minimize_options *m)
@@ -58,24 +44,9 @@ static net *begin(const wf_optimizer *o, const wf_minimize_options *m, int threa
     for (int i = 0; i < ROWS * OUT; i++) n->y[i] = cosf(0.37f * (float)i);
     n->g = declare(o, m);
     n->store = wf_store_new(11);
-    n->rt = wf_runtime_new(&(wf_runtime_options){.threads = threads});
-    cr_assert(n->rt, "%s", wf_error());
+    n->rt = runtime_of(threads);
     take(n, how);
     return n;
-}
-
-static void end(net *n)
-{
-    wf_program_free(n->p);
-    wf_store_free(n->store);
-    wf_runtime_free(n->rt);
-    wf_graph_free(n->g);
-    free(n);
-}
-
-static void run(net *n, int times)
-{
-    for (int i = 0; i < times; i++) cr_assert_eq(wf_run(n->p), WF_OK, "%s", wf_error());
 }
 
 static void expect_equal(const wf_store *a, const wf_store *b, const char *what)
@@ -281,7 +252,7 @@ Test(storage, what_is_widened_inside_of_a_kernel_has_the_same_bits)
         wf_store *s = wf_store_new(3);
         for (int i = 0; i < 2; i++) {
             setenv("WF_PASSES", i ? "-widen_inside" : "", 1);
-            rt[i] = wf_runtime_new(&(wf_runtime_options){.threads = 1});
+            rt[i] = runtime_of(1);
             cr_assert_eq(wf_compile(&p[i], g, s, rt[i], &how), WF_OK, "%s", wf_error());
             wf_bind(p[i], "x", x, (size_t)(n[0] * n[1]) * sizeof *x);
             wf_bind(p[i], "ids", ids, sizeof ids);
@@ -319,7 +290,7 @@ Test(storage, rows_of_a_table_are_updated_alone)
     wf_node *rows = wf_gather(table, wf_input(g, "ids", WF_I32, WF_SHAPE(6)));
     wf_node *d = wf_input(g, "dy", WF_F32, WF_SHAPE(6, D));
     wf_minimize(wf_sum(wf_mul(rows, d), WF_ALL, false), &wf_sgd, NULL, NULL);
-    wf_runtime *rt = wf_runtime_new(&(wf_runtime_options){.threads = 1});
+    wf_runtime *rt = runtime_of(1);
     wf_store *s = wf_store_new(3);
     wf_program *p;
     cr_assert_eq(wf_compile(&p, g, s, rt, &all16), WF_OK, "%s", wf_error());
@@ -425,7 +396,7 @@ Test(storage, slow_averages_do_not_stall)
     wf_minimize(wf_sum(wf_mul(w, wf_full(g, WF_SHAPE(32, 32), 1)), WF_ALL, false), &wf_adamw, NULL,
                 NULL);
     wf_store *s = wf_store_new(5);
-    wf_runtime *rt = wf_runtime_new(&(wf_runtime_options){.threads = 1});
+    wf_runtime *rt = runtime_of(1);
     wf_program *p;
     cr_assert_eq(wf_compile(&p, g, s, rt, &(wf_compile_options){.states = WF_BF16}), WF_OK, "%s",
                  wf_error());
@@ -549,7 +520,7 @@ Test(storage, what_outputs_need_is_never_narrow)
     wf_node *high = wf_tanh(wf_dense(h, HIGH, false, init, "up"));
     wf_node *back = wf_rms_norm(wf_dense(high, WIDE, false, init, "down"), 1e-6f);
     wf_output(wf_sum(wf_mul(h, back), WF_AXES(1), false), "out");
-    wf_runtime *rt = wf_runtime_new(&(wf_runtime_options){.threads = 1});
+    wf_runtime *rt = runtime_of(1);
     wf_store *s = wf_store_new(2);
     wf_program *p;
     wf_compile_options how = {.forward_only = true, .activations = WF_BF16};
@@ -565,7 +536,7 @@ Test(storage, what_outputs_need_is_never_narrow)
 static size_t least_memory(wf_compile_options how, const wf_minimize_options *m)
 {
     wf_graph *g = declare_tower(TALL, m);
-    wf_runtime *rt = wf_runtime_new(&(wf_runtime_options){.threads = 1});
+    wf_runtime *rt = runtime_of(1);
     wf_store *s = wf_store_new(2);
     wf_program *p;
     how.memory_limit = 1;

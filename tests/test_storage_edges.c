@@ -3,23 +3,11 @@
  * left out, groups that are frozen, the naive kernels.
  */
 #define _XOPEN_SOURCE 700
-#include "ops/narrow.h"
-#include "tests/scratch.h"
+#include "tests/storage_net.h"
 
-#include <criterion/criterion.h>
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
 #include <weft/op.h>
 
 TestSuite(storage_edges, .timeout = 60);
-
-static wf_runtime *one_thread(void)
-{
-    wf_runtime *rt = wf_runtime_new(&(wf_runtime_options){.threads = 1});
-    cr_assert(rt, "%s", wf_error());
-    return rt;
-}
 
 /* ---- activations ---- */
 
@@ -49,7 +37,7 @@ static float *run_peak(wf_compile_options how, wf_program_stats *stats, size_t *
     for (int i = 0; i < TALL * DEEP; i++) x[i] = sinf((float)i);
     for (int i = 0; i < WIDE * HIGH; i++) up[i] = 0.1f * cosf((float)i);
     wf_graph *g = declare_peak();
-    wf_runtime *rt = one_thread();
+    wf_runtime *rt = runtime_of(1);
     wf_store *s = wf_store_new(2);
     wf_program *p;
     float *out = NULL;
@@ -95,15 +83,6 @@ Test(storage_edges, what_outputs_need_is_never_made_of_16_bits)
 
 enum { ROWS = 24, IN = 20, OUT = 12, IDS = 50 };
 
-typedef struct net {
-    wf_graph *g;
-    wf_runtime *rt;
-    wf_store *store;
-    wf_program *p;
-    float x[ROWS * IN];
-    int32_t ids[ROWS];
-} net;
-
 /* Rows of a table and a product of the same table: read as rows, and as a right operand. */
 static net *begin(const wf_optimizer *o, const void *hyper, const wf_minimize_options *m,
                   wf_dtype type)
@@ -121,28 +100,14 @@ static net *begin(const wf_optimizer *o, const void *hyper, const wf_minimize_op
     wf_node *h = wf_dense(x, OUT, true, init, "in");
     wf_node *logits = wf_matmul_t(wf_add(wf_tanh(h), wf_gather(table, ids)), table);
     wf_minimize(wf_output(wf_cross_entropy(logits, ids, -1), "loss"), o, hyper, m);
-    n->rt = one_thread();
+    n->rt = runtime_of(1);
     n->store = wf_store_new(7);
     wf_compile_options how = {.weights = type, .states = type};
     cr_assert_eq(wf_compile(&n->p, n->g, n->store, n->rt, &how), WF_OK, "%s", wf_error());
-    wf_bind(n->p, "x", n->x, sizeof n->x);
+    wf_bind(n->p, "x", n->x, ROWS * IN * sizeof *n->x);
     wf_bind(n->p, "ids", n->ids, sizeof n->ids);
     wf_set(n->p, "lr", 0.01f);
     return n;
-}
-
-static void end(net *n)
-{
-    wf_program_free(n->p);
-    wf_store_free(n->store);
-    wf_runtime_free(n->rt);
-    wf_graph_free(n->g);
-    free(n);
-}
-
-static void run(net *n, int times)
-{
-    for (int i = 0; i < times; i++) cr_assert_eq(wf_run(n->p), WF_OK, "%s", wf_error());
 }
 
 static wf_store *copy_of(const wf_store *s)
@@ -260,7 +225,7 @@ Test(storage_edges, rows_of_a_lazy_group_keep_their_bits)
         wf_node *table = wf_param(g, "table", WF_SHAPE(IDS, OUT), role, init);
         wf_node *rows = wf_gather(table, wf_input(g, "ids", WF_I32, WF_SHAPE(3)));
         wf_minimize(wf_sum(wf_square(rows), WF_ALL, false), optimizers[k], NULL, &m);
-        wf_runtime *rt = one_thread();
+        wf_runtime *rt = runtime_of(1);
         wf_store *s = wf_store_new(3);
         wf_program *p;
         wf_compile_options how = {.weights = WF_BF16, .states = WF_BF16};
@@ -291,7 +256,7 @@ static double train_along(const wf_optimizer *o, const void *hyper, float gradie
     wf_init one = {.kind = WF_INIT_CONSTANT, .a = 1};
     wf_node *w = wf_param(g, "w", WF_SHAPE(N, N), (wf_role){0}, one);
     wf_minimize(wf_sum(wf_scale(w, gradient), WF_ALL, false), o, hyper, NULL);
-    wf_runtime *rt = one_thread();
+    wf_runtime *rt = runtime_of(1);
     wf_store *s = wf_store_new(3);
     wf_program *p;
     wf_compile_options how = {.states = states};
