@@ -104,7 +104,7 @@ static bool is_without(const char *without, const char *name)
 static bool is_needed(const wf_pass *p)
 {
     return p == &wf_pass_lower || p == &wf_pass_layout || p == &wf_pass_backward ||
-           p == &wf_pass_update || p == &wf_pass_averages;
+           p == &wf_pass_update || p == &wf_pass_averages || p == &wf_pass_inference;
 }
 
 static const wf_pass *find_in(const wf_pass *const *passes, const char *name, size_t n)

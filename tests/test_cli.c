@@ -90,10 +90,11 @@ Test(cli, bad_files_are_one_line_and_exit_1)
 
 Test(cli, a_bad_environment_is_one_line)
 {
-    const char *wrongs[][2] = {
-        {"WF_ISA", "bogus"},       {"WF_KERNELS", "fast"},  {"WF_THREADS", "0"},
-        {"WF_DUMP", "befor"},      {"WF_DUMP", "fuse"},     {"WF_PASSES", "cse"},
-        {"WF_PASSES", "-cse,-cs"}, {"WF_PASSES", "-lower"}, {"WF_PASSES", "-cse,,-cse"}};
+    const char *wrongs[][2] = {{"WF_ISA", "bogus"},         {"WF_KERNELS", "fast"},
+                               {"WF_THREADS", "0"},         {"WF_DUMP", "befor"},
+                               {"WF_DUMP", "fuse"},         {"WF_PASSES", "cse"},
+                               {"WF_PASSES", "-cse,-cs"},   {"WF_PASSES", "-lower"},
+                               {"WF_PASSES", "-cse,,-cse"}, {"WF_PASSES", "-inference"}};
     for (int i = 0; i < (int)(sizeof wrongs / sizeof *wrongs); i++) {
         setenv(wrongs[i][0], wrongs[i][1], 1);
         expect_wrong(&(wrong){TRAIN "--text text.txt --threads 0", 1, wrongs[i][0]});
