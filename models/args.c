@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HELP_KEY = 900, GROUP_KEYS = 1000, DOC_ROOM = 200 };
+enum { HELP_KEY = 900, GROUP_KEYS = 1000, DOC_ROOM = 400 };
 enum { GROUPS = sizeof(((wf_command *)NULL)->groups) / sizeof(wf_arg_group) };
 
 struct parse {

@@ -15,7 +15,7 @@
 #include <unistd.h>
 #include <weft/weft.h>
 
-enum { WORDS = 48, TEXT = 4096 };
+enum { WORDS = 48, TEXT = 16384 };
 
 static char folder[] = "/tmp/weft-cli-XXXXXX";
 
