@@ -4,6 +4,7 @@
  */
 #include "ops/ops.h"
 #include "passes/passes.h"
+#include "runtime/program.h"
 
 #include <stdio.h>
 
@@ -89,17 +90,25 @@ static void print_optimizers(void)
     }
 }
 
+static void print_pass(const wf_pass *pass)
+{
+    printf("| `%s` | ", pass->name);
+    print_formula(pass->doc);
+    printf(" |\n");
+}
+
 static void print_passes(void)
 {
     printf("\n# Passes\n\nIn the order in which they run; the first two only if a program is "
-           "compiled `forward_only`,\n`averages` if it asks for them too.\n\n| pass | rewrites "
-           "|\n|---|---|\n");
-    for (const wf_pass *const *const *part = wf_pipeline; *part; part++)
-        for (const wf_pass *const *pass = *part; *pass; pass++) {
-            printf("| `%s` | ", (*pass)->name);
-            print_formula((*pass)->doc);
-            printf(" |\n");
-        }
+           "compiled `forward_only`,\n`averages` if it asks for them too. "
+           "`WF_PASSES=-NAME,-NAME...` leaves passes out, but not `averages`,\n`inference`, "
+           "`update`, `backward`, `lower` and `layout`, which programs need.\n\n| pass | "
+           "rewrites |\n|---|---|\n");
+    for (const wf_pass *const *const *part = wf_pipeline; *part; part++) {
+        if (!part[1]) print_pass(&wf_pass_store_narrow); /* before the last fusions */
+        for (const wf_pass *const *pass = *part; *pass; pass++) print_pass(*pass);
+    }
+    print_pass(&wf_pass_recompute);
 }
 
 int main(void)
