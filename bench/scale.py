@@ -107,6 +107,11 @@ def plot(rows, threads):
 
 def main():
     o = arguments()
+    folder = os.path.dirname(o.out) or "."
+    if not os.path.isdir(folder):  # before minutes of measuring
+        sys.exit(f"scale: {folder}: no such folder")
+    if not os.access(o.ours, os.X_OK):
+        sys.exit(f"scale: {o.ours}: cannot be run; ./dev build makes it")
     cores = len(os.sched_getaffinity(0))
     threads = [n for n in (1, 2, 4, 8) if n <= cores]
     rows = list(rows_of(o, threads))
