@@ -35,25 +35,18 @@ wf_status wf_error_set(wf_status s, const char *format, ...)
 
 const char *wf_status_name(wf_status s)
 {
-    switch (s) {
-    case WF_OK:
-        return "ok";
-    case WF_EMODEL:
-        return "mistake in the model";
-    case WF_ENOMEM:
-        return "out of memory";
-    case WF_EIO:
-        return "input/output";
-    case WF_EFORMAT:
-        return "bad content";
-    case WF_EUNBOUND:
-        return "input not bound";
-    case WF_ELIMIT:
-        return "limit";
-    case WF_ENONFINITE:
-        return "not finite";
-    }
-    return "unknown status";
+    static const char *const names[] = {
+        [-WF_OK] = "ok",
+        [-WF_EMODEL] = "mistake in the model",
+        [-WF_ENOMEM] = "out of memory",
+        [-WF_EIO] = "input/output",
+        [-WF_EFORMAT] = "bad content",
+        [-WF_EUNBOUND] = "input not bound",
+        [-WF_ELIMIT] = "limit",
+        [-WF_ENONFINITE] = "not finite",
+    };
+    const int n = sizeof names / sizeof *names;
+    return s <= 0 && s > -n ? names[-s] : "unknown status";
 }
 
 const char *wf_dtype_name(wf_dtype t)

@@ -7,18 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* FNV-1a (Fowler, Noll, Vo). */
-static uint64_t hash(const char *path)
-{
-    uint64_t h = 0xcbf29ce484222325u;
-    for (; *path; path++) h = (h ^ (unsigned char)*path) * 0x100000001b3u;
-    return h;
-}
-
 /* Where the leaf of this path is, or would be. */
 static wf_node **slot_of(wf_node **table, int room, const char *path)
 {
-    size_t i = hash(path) % (size_t)room;
+    size_t i = wf_hash(path) % (size_t)room;
     while (table[i] && strcmp(table[i]->name, path) != 0) i = (i + 1) % (size_t)room;
     return &table[i];
 }
