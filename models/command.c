@@ -74,6 +74,8 @@ static bool has_printed(void)
 {
     errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout)) return true;
+    /* Why a write failed long ago is not known any more; mostly one more fails too. */
+    if (!errno && putchar('\n') != EOF) fflush(stdout);
     fprintf(stderr, "weft: standard output cannot be written: %s\n",
             errno ? strerror(errno) : "a line is missing");
     return false;

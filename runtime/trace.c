@@ -10,17 +10,20 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { MAX_EVENTS = 4000000 };
 
 struct wf_trace {
     pthread_mutex_t lock; /* programs of one runtime may run at the same time */
-    char *path;
     wf_trace_event *events;
     size_t n, room;
     bool is_saved;
     int64_t start;
+    char *part;  /* its name until it is whole; path itself where that is a pipe or a device */
+    char path[]; /* and behind it the part */
 };
 
 int64_t wf_now(void)
@@ -32,20 +35,25 @@ int64_t wf_now(void)
 
 struct wf_trace *wf_trace_new(const char *path)
 {
-    struct wf_trace *t = calloc(1, sizeof *t);
-    size_t n = strlen(path) + 1;
-    FILE *f = fopen(path, "w"); /* find out now, not after hours of training */
-    if (t && f && (t->path = malloc(n))) {
-        memcpy(t->path, path, n);
+    struct stat st;
+    size_t n = strlen(path) + 1, room = n + 32;
+    struct wf_trace *t = calloc(1, sizeof *t + n + room);
+    if (t) {
+        t->part = memcpy(t->path, path, n);
+        if (stat(path, &st) || S_ISREG(st.st_mode))
+            snprintf(t->part += n, room, "%s.%ld.part", path, (long)getpid());
         t->start = wf_now();
         pthread_mutex_init(&t->lock, NULL);
-    } else {
-        wf_error_set(WF_EIO, "%s: the trace cannot be written: %s", path, strerror(errno));
-        free(t);
-        t = NULL;
     }
-    if (f) fclose(f);
-    return t;
+    FILE *f = t ? fopen(t->part, "w") : NULL; /* find out now, not after hours of training */
+    if (f) {
+        fclose(f);
+        if (t->part != t->path) unlink(t->part);
+        return t;
+    }
+    wf_error_set(WF_EIO, "%s: the trace cannot be written: %s", path, strerror(errno));
+    free(t);
+    return NULL;
 }
 
 static void add(struct wf_trace *t, const wf_trace_event *e)
@@ -90,13 +98,14 @@ static wf_status save(struct wf_trace *t)
 {
     if (t->is_saved) return WF_OK;
     errno = 0;
-    FILE *f = fopen(t->path, "w");
+    FILE *f = fopen(t->part, "w");
     bool ok = f;
     for (size_t i = 0; ok && i < t->n; i++) ok = write_event(f, t, &t->events[i], i == 0);
     if (f) {
         ok = ok && fputs(t->n ? "\n]\n" : "[]\n", f) >= 0;
         ok = fclose(f) == 0 && ok;
     }
+    if (f && t->part != t->path && !(ok && (ok = rename(t->part, t->path) == 0))) unlink(t->part);
     t->is_saved = true; /* a second try would fail like the first */
     return ok ? WF_OK
               : wf_error_set(WF_EIO, "%s: the trace could not be written whole: %s", t->path,
@@ -118,6 +127,5 @@ void wf_trace_free(struct wf_trace *t)
     for (size_t i = 0; i < t->n; i++) free((char *)t->events[i].name);
     pthread_mutex_destroy(&t->lock);
     free(t->events);
-    free(t->path);
     free(t);
 }

@@ -171,7 +171,8 @@ static void race_traces(void)
         if (pthread_create(&thread[i], NULL, events_of_a_thread, t)) exit(2);
     for (int i = 0; i < 2; i++) pthread_join(thread[i], NULL);
     wf_trace_free(t);
-    FILE *f = fdopen(file, "r");
+    close(file); /* it was replaced */
+    FILE *f = fopen(path, "r");
     for (int c; f && (c = fgetc(f)) != EOF;) lines += c == '\n';
     expect(lines == 2 * EVENTS + 2, "lines of the trace", lines, 2 * EVENTS + 2);
     if (f) fclose(f);

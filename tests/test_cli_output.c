@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <jansson.h>
+#include <sys/resource.h>
 
 TestSuite(cli_output, .init = setup, .fini = teardown, .timeout = 60);
 
@@ -30,6 +31,8 @@ Test(cli_output, a_full_disk_is_one_line_and_exit_1)
         {"--help", "standard output", true},
         {"gau fill --help", "standard output", true},
         {"graph gau --layers 1", "standard output", true},
+        {"graph gau --layers 20", "standard output", true},
+        {"gau pretrain --help", "standard output", true},
         {TRAIN "--text text.txt --steps 30 --show-every 1 --out a", "standard output", true},
         {TRAIN "--text text.txt --steps 30 --show-every 1 --out b --log /dev/full",
          "--log: /dev/full", false},
@@ -58,6 +61,26 @@ Test(cli_output, a_reader_that_goes_away_does_not_lose_the_run)
     cr_expect_eq(o.code, 1, "code %d", o.code);
     cr_expect(is_one_line(o.err) && strstr(o.err, "Broken pipe"), "got: %s", o.err);
     cr_expect(exists("out/checkpoint.safetensors") && exists("out/model.safetensors"));
+}
+
+/* A limit of the size of files is like a full disk, but for other files. */
+Test(cli_output, a_trace_that_cannot_be_written_whole_leaves_the_old_one)
+{
+    const struct rlimit small = {200000, 200000};
+    put("t.json", "old");
+    cr_assert(signal(SIGXFSZ, SIG_IGN) != SIG_ERR && setrlimit(RLIMIT_FSIZE, &small) == 0);
+    for (int i = 0; i < 2; i++) {
+        outcome o = weft(i ? TRAIN "--text text.txt --steps 100 --out b --trace new.json"
+                           : TRAIN "--text text.txt --steps 100 --out a --trace t.json");
+        cr_expect_eq(o.code, 1, "code %d", o.code);
+        cr_expect(is_one_line(o.err) && strstr(o.err, "File too large"), "got: %s", o.err);
+    }
+    char text[8] = "", line[64];
+    cr_expect(load("t.json", text, sizeof text) == 3 && !strcmp(text, "old"), "got: %s", text);
+    cr_expect(!exists("new.json"));
+    FILE *f = popen(strcat(strcat(strcpy(line, "ls "), folder), " | grep -c part"), "r");
+    cr_expect(f && fgetc(f) == '0', "a part of a trace was left");
+    if (f) pclose(f);
 }
 
 static double number(const json_t *object, const char *key)
