@@ -208,7 +208,7 @@ bool wf_store_is_finite(const wf_store *s)
 }
 
 /* The average of a weight, if the store has one that an update has been made for. */
-static const void *average_of(const wf_store *s, const char *weight, wf_dtype *dtype)
+static void *average_of(const wf_store *s, const char *weight, wf_dtype *dtype)
 {
     char name[256];
     snprintf(name, sizeof name, "opt/ema/%s/average", weight);
@@ -225,7 +225,7 @@ static bool has_averages(const wf_store *s)
     return false;
 }
 
-wf_status wf_weights_copy(wf_store *to, const wf_store *from, bool averages)
+wf_status wf_weights_lend(wf_store *to, const wf_store *from, bool averages)
 {
     wf_status status = WF_OK;
     averages = averages && has_averages(from);
@@ -234,9 +234,9 @@ wf_status wf_weights_copy(wf_store *to, const wf_store *from, bool averages)
         if (!wf_is_weight(name)) continue;
         wf_dtype dtype;
         wf_shape shape;
-        const void *data = wf_store_data(from, name, &dtype, &shape);
-        const void *average = averages ? average_of(from, name, &dtype) : NULL;
-        status = wf_store_put(to, name, dtype, shape, average ? average : data);
+        void *data = wf_store_data(from, name, &dtype, &shape);
+        void *average = averages ? average_of(from, name, &dtype) : NULL;
+        status = wf_store_lend(to, name, dtype, shape, average ? average : data);
     }
     return status;
 }
@@ -247,7 +247,7 @@ wf_status wf_weights_save(const wf_store *s, const wf_command *c, const void *op
     wf_store *weights = wf_store_new(0);
     if (!weights) return WF_ENOMEM;
     wf_status status = wf_config_save(c, options, weights);
-    if (status == WF_OK) status = wf_weights_copy(weights, s, averages);
+    if (status == WF_OK) status = wf_weights_lend(weights, s, averages);
     if (status == WF_OK) status = wf_store_save(weights, path, NULL);
     wf_store_free(weights);
     return status;

@@ -35,8 +35,9 @@ bool wf_store_fits(const wf_store *s, int known, const wf_program *p, const char
 bool wf_is_weight(const char *name);
 /* Is every float in it finite? */
 bool wf_store_is_finite(const wf_store *s);
-/* Copy the parameters; averages: as their averages over updates, if from has any. */
-wf_status wf_weights_copy(wf_store *to, const wf_store *from, bool averages);
+/* Lend the parameters to a store without them; averages: as their averages over updates, if from
+ * has any. */
+wf_status wf_weights_lend(wf_store *to, const wf_store *from, bool averages);
 /* Save parameters and configuration only, without optimizer state and progress. */
 wf_status wf_weights_save(const wf_store *s, const wf_command *c, const void *options,
                           bool averages, const char *path);

@@ -168,7 +168,7 @@ static bool guess_after(wf_pretrain *p)
 {
     wf_store *averages = p->training.minimize.ema > 0 ? wf_store_new(0) : NULL;
     bool ok = p->training.minimize.ema == 0 ||
-              (averages && wf_weights_copy(averages, p->store, true) == WF_OK);
+              (averages && wf_weights_lend(averages, p->store, true) == WF_OK);
     ok = ok && wf_samples_guess(&p->samples, p->samples.after, &p->config, p->vocab,
                                 averages ? averages : p->store, p->rt) == WF_OK;
     wf_store_free(averages);

@@ -1,4 +1,5 @@
 /* Named tensors that outlive programs: an array in order of creation, and a hash table over it. */
+#define _POSIX_C_SOURCE 200809L
 #include "runtime/store.h"
 
 #include "ops/narrow.h"
@@ -25,7 +26,7 @@ void wf_store_free(wf_store *s)
     if (!s) return;
     for (int i = 0; i < s->n_tensors; i++) {
         free(s->tensors[i].name);
-        free(s->tensors[i].data);
+        if (!s->tensors[i].is_lent) free(s->tensors[i].data);
     }
     for (int i = 0; i < s->n_notes; i++) {
         free(s->notes[i].key);
@@ -128,13 +129,6 @@ static void append(wf_store *s, wf_stored t)
     s->slots[slot] = s->n_tensors;
 }
 
-static char *copy_text(const char *text)
-{
-    size_t n = strlen(text) + 1;
-    char *copy = malloc(n);
-    return copy ? memcpy(copy, text, n) : NULL;
-}
-
 /* ---- tensors ----------------------------------------------------------------------------- */
 
 static wf_status check(const char *name, wf_dtype dtype, const wf_shape *shape, size_t *bytes)
@@ -155,27 +149,29 @@ static wf_status check(const char *name, wf_dtype dtype, const wf_shape *shape, 
     return WF_OK;
 }
 
-static wf_status create(wf_store *s, const char *name, wf_dtype dtype, wf_shape shape, size_t bytes)
+/* lent: its data, or NULL. */
+static wf_status create(wf_store *s, const char *name, wf_dtype dtype, wf_shape shape, size_t bytes,
+                        void *lent)
 {
-    wf_stored t = {.name = copy_text(name), .dtype = dtype, .shape = shape};
-    t.data = wf_aligned_alloc(bytes);
+    wf_stored t = {.name = strdup(name), .dtype = dtype, .shape = shape, .is_lent = lent};
+    t.data = lent ? lent : wf_aligned_alloc(bytes);
     if (t.name && t.data && reserve_tensors(s, s->n_tensors + 1)) {
         append(s, t);
         return WF_OK;
     }
     free(t.name);
-    free(t.data);
+    if (!lent) free(t.data);
     return wf_error_set(WF_ENOMEM, "%.100s: out of memory for a tensor of %zu bytes", name, bytes);
 }
 
 /* Find or make the tensor of that name. */
-static wf_status require(wf_store *s, const char *name, wf_dtype dtype, wf_shape shape)
+static wf_status require(wf_store *s, const char *name, wf_dtype dtype, wf_shape shape, void *lent)
 {
     size_t bytes = 0;
     wf_status status = check(name, dtype, &shape, &bytes);
     if (status != WF_OK) return status;
     int i = wf_store_find(s, name);
-    if (i < 0) return create(s, name, dtype, shape, bytes);
+    if (i < 0) return create(s, name, dtype, shape, bytes, lent);
     const wf_stored *t = &s->tensors[i];
     if (t->dtype == dtype && wf_shape_equal(&t->shape, &shape)) return WF_OK;
     char is[100], wanted[100];
@@ -187,7 +183,7 @@ static wf_status require(wf_store *s, const char *name, wf_dtype dtype, wf_shape
 void *wf_store_require(wf_store *s, const char *name, wf_dtype dtype, wf_shape shape, bool *created)
 {
     int before = s->n_tensors;
-    wf_status status = require(s, name, dtype, shape);
+    wf_status status = require(s, name, dtype, shape, NULL);
     *created = s->n_tensors > before;
     return status == WF_OK ? wf_store_data(s, name, NULL, NULL) : NULL;
 }
@@ -197,11 +193,17 @@ wf_status wf_store_put(wf_store *s, const char *name, wf_dtype dtype, wf_shape s
 {
     int i = wf_store_find(s, name);
     bool is_real = i >= 0 && wf_is_real(s->tensors[i].dtype) && wf_is_real(dtype);
-    wf_status status = require(s, name, is_real ? s->tensors[i].dtype : dtype, shape);
+    wf_status status = require(s, name, is_real ? s->tensors[i].dtype : dtype, shape, NULL);
     if (status != WF_OK) return status;
     const wf_stored *t = &s->tensors[wf_store_find(s, name)];
     if (wf_stored_bytes(t)) wf_convert(t->dtype, t->data, dtype, data, wf_elements(&t->shape));
     return WF_OK;
+}
+
+wf_status wf_store_lend(wf_store *s, const char *name, wf_dtype dtype, wf_shape shape, void *data)
+{
+    assert(wf_store_find(s, name) < 0);
+    return require(s, name, dtype, shape, data);
 }
 
 void *wf_store_data(const wf_store *s, const char *name, wf_dtype *dtype, wf_shape *shape)
@@ -250,7 +252,7 @@ wf_status wf_store_set_text(wf_store *s, const char *key, const char *text)
                             "not start with %s",
                             key, reserved);
     wf_store_note *note = find_note(s, key);
-    wf_store_note fresh = {.key = note ? NULL : copy_text(key), .text = copy_text(text)};
+    wf_store_note fresh = {.key = note ? NULL : strdup(key), .text = strdup(text)};
     if (!fresh.text || (!note && (!fresh.key || !reserve_notes(s, s->n_notes + 1)))) {
         free(fresh.key);
         free(fresh.text);

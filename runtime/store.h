@@ -19,6 +19,7 @@ typedef struct wf_stored {
     wf_dtype dtype;
     wf_shape shape;
     void *data; /* 64-byte aligned */
+    bool is_lent;
 } wf_stored;
 
 typedef struct wf_store_note {

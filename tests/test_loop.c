@@ -402,3 +402,21 @@ Test(loop, another_batch_takes_the_place_of_a_bad_one_among_several)
     expect_says(text, "step 2/2  loss 4.0000");
     end(&f);
 }
+
+Test(loop, weights_are_lent_with_their_averages)
+{
+    wf_store *s = wf_store_new(0), *of = wf_store_new(0), *averages = wf_store_new(0);
+    const float x[2] = {1, 2}, share = 1;
+    const char *average = "opt/ema/w/average";
+    wf_store_put(s, "w", WF_F32, WF_SHAPE(2), x);
+    wf_store_put(s, average, WF_F32, WF_SHAPE(2), x);
+    wf_store_put(s, "opt/ema/w/share", WF_F32, (wf_shape){0}, &share);
+    cr_expect_eq(wf_weights_lend(of, s, false), WF_OK);
+    cr_expect_eq(wf_weights_lend(averages, s, true), WF_OK);
+    cr_expect(wf_store_count(of) == 1 && wf_store_count(averages) == 1);
+    cr_expect_eq(wf_store_data(of, "w", NULL, NULL), wf_store_data(s, "w", NULL, NULL));
+    cr_expect_eq(wf_store_data(averages, "w", NULL, NULL), wf_store_data(s, average, NULL, NULL));
+    wf_store_free(averages);
+    wf_store_free(of);
+    wf_store_free(s);
+}

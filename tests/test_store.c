@@ -546,6 +546,24 @@ Test(store, a_failed_save_leaves_the_old_file)
     wf_store_free(back);
 }
 
+Test(store, what_is_lent_is_saved_from_where_it_lies)
+{
+    wf_shape shape = WF_SHAPE(2, 3);
+    float *data = wf_aligned_alloc(sizeof(float[6]));
+    for (int i = 0; i < 6; i++) data[i] = (float)i;
+    wf_store *s = wf_store_new(7), *back = wf_store_new(0);
+    cr_assert_eq(wf_store_lend(s, "w", WF_F32, shape, data), WF_OK, "%s", wf_error());
+    cr_expect_eq(wf_store_lend(s, "", WF_F32, shape, data), WF_EMODEL);
+    cr_expect_eq(wf_store_data(s, "w", NULL, NULL), data);
+    data[5] = 50;
+    cr_assert_eq(wf_store_save(s, in_folder("lent.st"), NULL), WF_OK, "%s", wf_error());
+    wf_store_free(s);
+    cr_assert_eq(wf_store_load(back, in_folder("lent.st")), WF_OK, "%s", wf_error());
+    cr_expect(!memcmp(wf_store_data(back, "w", NULL, NULL), data, sizeof(float[6])));
+    wf_store_free(back);
+    free(data); /* it is ours still */
+}
+
 Test(store, a_save_follows_links_and_keeps_permissions)
 {
     wf_store *s = sample(), *back = wf_store_new(0);

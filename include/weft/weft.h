@@ -327,6 +327,9 @@ WF_API void *wf_store_data(const wf_store *s, const char *name, wf_dtype *dtype,
 /* Create a tensor or overwrite one of equal shape and dtype; real numbers take its dtype. */
 WF_API wf_status wf_store_put(wf_store *s, const char *name, wf_dtype dtype, wf_shape shape,
                               const void *data);
+/* Create a tensor whose data stay the caller's, 64-byte aligned, as long as the store is used. */
+WF_API wf_status wf_store_lend(wf_store *s, const char *name, wf_dtype dtype, wf_shape shape,
+                               void *data);
 /* Short texts that travel with a checkpoint (safetensors' __metadata__). */
 WF_API wf_status wf_store_set_text(wf_store *s, const char *key, const char *text);
 WF_API const char *wf_store_text(const wf_store *s, const char *key);
