@@ -199,13 +199,14 @@ static void print_explanation(const wf_program *p)
     free(text);
 }
 
-static void bench(const options *o, const wf_work *w)
+static void bench(const options *o, const wf_work *w, bool warns)
 {
     double start = wf_seconds();
     wf_store *store = wf_store_new(1), *given = o->weights ? store : NULL;
     wf_runtime *rt = wf_runtime_new(&(wf_runtime_options){.threads = (int)o->threads});
     result r = {0};
     if (!rt) wf_work_check(WF_EMODEL);
+    if (warns) wf_warn_of_products("bench_step", (wf_products)o->products, rt);
     if (given) wf_work_check(wf_store_load(store, o->weights)); /* with the inputs */
     if (w->model->load) w->model->load(w, given);
     wf_program *p = compile(o, w, store, rt);
@@ -222,14 +223,14 @@ static void bench(const options *o, const wf_work *w)
     wf_runtime_free(rt);
 }
 
-/* A process for each workload: the peak of memory is one of a process. */
-static bool bench_apart(const options *o, const wf_work *w)
+/* A process for each workload: the peak of memory is one of a process. The first one warns. */
+static bool bench_apart(const options *o, const wf_work *w, bool warns)
 {
     int status = -1;
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
-        bench(o, w);
+        bench(o, w, warns);
         exit(0);
     }
     if (child < 0 || waitpid(child, &status, 0) != child)
@@ -255,7 +256,7 @@ static bool bench_all(const options *o)
     for (int i = 0; o->names.n ? i < o->names.n : wf_work_at(i) != NULL; i++) {
         const wf_work *of = o->names.n ? wf_work_find(o->names.item[i]) : wf_work_at(i);
         wf_work w = resized(o, of);
-        ok = bench_apart(o, &w) && ok;
+        ok = bench_apart(o, &w, i == 0) && ok;
     }
     return ok;
 }

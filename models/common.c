@@ -27,6 +27,12 @@ double wf_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+void wf_warn_of_products(const char *command, wf_products products, const wf_runtime *rt)
+{
+    if (products == WF_PRODUCTS_BF16 && !wf_runtime_has_bf16(rt))
+        wf_complain(command, "warning: --products bf16 is not faster on this processor");
+}
+
 wf_status wf_explain_to(const wf_program *p, const char *path)
 {
     char *page = wf_program_explain(p, &(wf_explain_options){.html = true});

@@ -52,6 +52,8 @@ bool wf_make_folder(const char *command, const char *path);
  * what a killed run has left half written of these files (the list ends with NULL). *lock is -1 if
  * there is no such folder. False after one line on stderr. */
 bool wf_lock_folder(const char *command, const char *path, const char *const *files, int *lock);
+/* One line of warning where products in bf16 are asked for and are no faster. */
+void wf_warn_of_products(const char *command, wf_products products, const wf_runtime *rt);
 /* wf_program_explain as a page in a file. */
 wf_status wf_explain_to(const wf_program *p, const char *path);
 /* "folder/name", malloc'ed; NULL: out of memory. */

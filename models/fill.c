@@ -16,6 +16,7 @@ static const char command_name[] = "weft gau fill", mask_name[] = "[MASK]";
 typedef struct options {
     const char *model;
     int64_t top, threads;
+    int products;
     wf_arg_list words;
 } options;
 
@@ -25,6 +26,9 @@ static const wf_arg args[] = {
     {"model", WF_ARG_TEXT, AT(model), NULL, "DIR", 0, 0, 0, false,
      "Where pretrain has put model.safetensors and vocab.txt (its --out)"},
     {"top", WF_ARG_INT, AT(top), "5", "N", 1, 1000, 0, false, "Guesses shown for each [MASK]"},
+    {"products", WF_ARG_CHOICE, AT(products), "f32", "f32|bf16", 0, 0, 0, false,
+     "What products multiply; bf16: rounded operands, sums in float32; faster where the processor "
+     "has it"},
     {"threads", WF_ARG_INT, AT(threads), "0", "N", 0, 1024, 0, false, "Threads; 0: one a core"},
 };
 
@@ -117,10 +121,12 @@ static bool guess(filler *f)
 {
     const int32_t offsets[2] = {0, (int32_t)f->tokens.n};
     wf_question q = {f->tokens.id, offsets, f->picks, f->tokens.n, 1, f->n_picks};
+    wf_products products = (wf_products)f->o->products;
     int known = wf_store_count(f->store);
     f->rt = wf_runtime_new(&(wf_runtime_options){.threads = (int)f->o->threads});
     if (!f->rt) return fail();
-    if (wf_guess_compile(&f->program, &q, &f->config, f->store, f->rt) != WF_OK)
+    wf_warn_of_products(command_name, products, f->rt);
+    if (wf_guess_compile(&f->program, &q, &f->config, products, f->store, f->rt) != WF_OK)
         return wf_complain(command_name, "%s: %s", f->weights, wf_error());
     if (!wf_store_fits(f->store, known, f->program, command_name, f->weights)) return false;
     if (wf_guess_answer(&f->guess, f->program, &q, f->config.vocab) != WF_OK) return fail();

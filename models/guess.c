@@ -23,10 +23,10 @@ wf_status wf_guess_answer(float **out, wf_program *p, const wf_question *q, int6
 }
 
 wf_status wf_guess_compile(wf_program **out, const wf_question *q, const wf_gau_config *c,
-                           wf_store *s, wf_runtime *rt)
+                           wf_products products, wf_store *s, wf_runtime *rt)
 {
     wf_size_value sizes[] = {{"tokens", q->tokens}, {"rows", q->rows}, {"picks", q->n_picks}, {0}};
-    wf_compile_options how = {.sizes = sizes, .forward_only = true};
+    wf_compile_options how = {.sizes = sizes, .forward_only = true, .products = products};
     wf_graph *g = wf_graph_new();
     wf_gau_guess(g, c);
     wf_status status = wf_compile(out, g, s, rt, &how);
@@ -39,7 +39,7 @@ wf_status wf_guess(float **out, const wf_question *q, const wf_gau_config *c, wf
 {
     wf_program *p;
     *out = NULL;
-    wf_status status = wf_guess_compile(&p, q, c, s, rt);
+    wf_status status = wf_guess_compile(&p, q, c, WF_PRODUCTS_F32, s, rt);
     if (status == WF_OK) status = wf_guess_answer(out, p, q, c->vocab);
     wf_program_free(p);
     return status;

@@ -14,10 +14,10 @@ typedef struct wf_question {
 
 /* The program that answers questions of these sizes. Parameters that the store lacks are made. */
 wf_status wf_guess_compile(wf_program **out, const wf_question *q, const wf_gau_config *c,
-                           wf_store *s, wf_runtime *rt);
+                           wf_products products, wf_store *s, wf_runtime *rt);
 /* Probabilities [n_picks, vocab], malloc'ed. */
 wf_status wf_guess_answer(float **out, wf_program *p, const wf_question *q, int64_t vocab);
-/* Both. */
+/* Both, with products in float32. */
 wf_status wf_guess(float **out, const wf_question *q, const wf_gau_config *c, wf_store *s,
                    wf_runtime *rt);
 /* The n likeliest tokens, best first, -1 behind the last one. Special tokens, which cannot stand in

@@ -72,8 +72,7 @@ void wf_pretrain_begin(const wf_pretrain *p)
     if (p->loop.step > 0) printf("goes on after step %lld\n", (long long)p->loop.step);
     printf("\n");
     fflush(stdout);
-    if (p->training.products == WF_PRODUCTS_BF16 && !wf_runtime_has_bf16(p->rt))
-        wf_complain(p->command.name, "warning: --products bf16 is not faster on this processor");
+    wf_warn_of_products(p->command.name, p->training.products, p->rt);
     warn_of_zeros(p);
     wf_loop_log(&p->loop, "start", "\"step\": %lld, \"parameters\": %lld, \"tokens\": %lld",
                 (long long)p->loop.step, (long long)wf_gau_parameters(m),
