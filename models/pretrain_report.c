@@ -1,7 +1,9 @@
 /* What a pre-training run tells before and after its steps. */
+#define _GNU_SOURCE
 #include "models/checkpoint.h"
 #include "models/pretrain.h"
 
+#include <errno.h>
 #include <string.h>
 #include <weft/op.h>
 
@@ -183,15 +185,20 @@ bool wf_pretrain_end(wf_pretrain *p)
     if (p->data.dropped > 0)
         printf("%lld masked tokens found no room in their batches and were left as they are.\n",
                (long long)p->data.dropped);
+    char best[64] = "";
+    if (p->o->loop.best && p->loop.best_step >= 0)
+        snprintf(best, sizeof best, ", best.safetensors (of step %lld)",
+                 (long long)p->loop.best_step);
     printf("Saved in %s after step %lld: model.safetensors%s, vocab.txt, config.json, loss.png, "
-           "checkpoint.safetensors\n"
+           "checkpoint.safetensors%s\n"
            "  to go on     the same command with --resume%s%s\n"
-           "  to try it    weft gau fill --model %s \"...[MASK]...\"\n",
+           "  to try it    %s gau fill --model %s \"...[MASK]...\"\n",
            p->o->out, (long long)p->loop.step,
            p->training.minimize.ema > 0
                ? " (the averages of weights), model_last.safetensors (the weights)"
                : "",
-           p->o->overwrite ? " instead of --overwrite" : "",
-           p->loop.step >= p->o->loop.steps ? " and more --steps" : "", p->o->out);
+           best, p->o->overwrite ? " instead of --overwrite" : "",
+           p->loop.step >= p->o->loop.steps ? " and more --steps" : "", program_invocation_name,
+           p->o->out);
     return true;
 }

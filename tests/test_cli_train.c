@@ -3,6 +3,7 @@
 #include "tests/cli.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <weft/op.h>
@@ -36,6 +37,10 @@ Test(cli_train, the_best_weights_are_kept_and_a_run_ends_early)
     cr_expect_eq(sscanf(strstr(o.out, "Saved in out"), "Saved in out after step %lld", &step), 1);
     cr_expect(best >= 4 && step == best + 12, "best %lld, ends %lld: %s", best, step, o.out);
     char line[300];
+    snprintf(line, sizeof line, ", best.safetensors (of step %lld)", best);
+    cr_expect(strstr(o.out, line), "%s", o.out);
+    snprintf(line, sizeof line, "to try it    %s gau fill --model out", program_invocation_name);
+    cr_expect(strstr(o.out, line), "%s", o.out);
     snprintf(line, sizeof line,
              TRAIN "--text text.txt --warmup 1 --lr 1 --steps %lld --out to_best", best);
     cr_expect_eq(weft(line).code, 0);
@@ -45,7 +50,8 @@ Test(cli_train, the_best_weights_are_kept_and_a_run_ends_early)
                    "--resume");
     o = weft(line);
     cr_expect(o.code == 0 && strstr(o.out, "ends early"), "%s", o.out);
-    cr_expect_eq(weft(TRAIN "--text text.txt --steps 1 --overwrite --best none").code, 0);
+    o = weft(TRAIN "--text text.txt --steps 1 --overwrite --best none");
+    cr_expect(o.code == 0 && !strstr(o.out, "best.safetensors"), "%s", o.out);
     cr_expect(!exists("out/best.safetensors"), "it was another run's");
 }
 
