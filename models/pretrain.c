@@ -7,8 +7,10 @@
 
 #include "models/drivers.h"
 #include <errno.h>
+#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 bool wf_pretrain_fail(const wf_pretrain *p)
@@ -60,6 +62,42 @@ static bool make_folder(wf_pretrain *p)
     return p->lock >= 0 ||
            (wf_make_folder(p->command.name, p->o->out) &&
             wf_lock_folder(p->command.name, p->o->out, outputs, &p->lock) && check_folder(p));
+}
+
+/* Would --out be the folder of this path? By its name: there may be no such folder yet. */
+static bool is_in_out(const wf_pretrain *p, const char *path)
+{
+    char *folder = strdup(path), *out = strdup(p->o->out);
+    bool is_same = folder && out && !strcmp(basename(dirname(folder)), basename(out));
+    free(folder);
+    free(out);
+    return is_same;
+}
+
+/* Can this be written, as far as is known before --out is made, in which it may lie? */
+static bool check_target(const wf_pretrain *p, const char *option, const char *path, bool is_folder)
+{
+    struct stat st;
+    int error = 0;
+    if (!path) return true;
+    if (stat(path, &st) == 0) {
+        error = S_ISDIR(st.st_mode) == is_folder ? 0 : is_folder ? ENOTDIR : EISDIR;
+    } else if (errno != ENOENT) {
+        error = errno;
+    } else if (!is_folder && !is_in_out(p, path)) {
+        char *copy = strdup(path);
+        if (!copy || access(dirname(copy), W_OK | X_OK)) error = errno;
+        free(copy);
+    }
+    return !error || wf_complain(p->command.name, "--%s: %s cannot be written: %s", option, path,
+                                 strerror(error));
+}
+
+static bool check_targets(const wf_pretrain *p)
+{
+    return check_target(p, "log", p->o->loop.log, false) &&
+           check_target(p, "explain", p->o->explain, false) &&
+           check_target(p, "tensorboard", p->o->loop.tensorboard, true);
 }
 
 static bool read_text(wf_pretrain *p)
@@ -178,8 +216,8 @@ static void remove_others(const wf_pretrain *p)
 
 static bool train(wf_pretrain *p)
 {
-    if (!take_folder(p) || !read_text(p) || !prepare_model(p) || !make_folder(p) ||
-        !wf_loop_open(&p->loop) || !explain(p))
+    if (!take_folder(p) || !check_targets(p) || !read_text(p) || !prepare_model(p) ||
+        !make_folder(p) || !wf_loop_open(&p->loop) || !explain(p))
         return false;
     if (!p->o->resume) remove_others(p);
     wf_stop_on_signals();

@@ -54,6 +54,15 @@ Test(cli_folder, what_is_there_is_not_replaced_silently)
     }
 }
 
+Test(cli_folder, other_files_may_lie_in_a_folder_that_the_run_makes)
+{
+    cr_assert(mkdir(path_of("old"), 0777) == 0);
+    outcome o = weft(TRAIN "--text text.txt --steps 1 --out old/new/ --log ./old/new/log "
+                           "--explain old/new/page.html --tensorboard old/new/board");
+    cr_expect_eq(o.code, 0, "code %d: %s", o.code, o.err);
+    cr_expect(exists("old/new/log") && exists("old/new/page.html") && exists("old/new/board"));
+}
+
 Test(cli_folder, what_a_killed_run_left_half_written_goes)
 {
     const char *gone[] = {"out/checkpoint.safetensors.123.0.tmp", "out/model.safetensors.9.12.tmp",
