@@ -25,29 +25,34 @@ static size_t key(const char *text, const char *name)
     return !strncmp(text, name, n) && text[n] == '=' ? n + 1 : 0;
 }
 
-/* One way to clip in text[0..n); at: where norm, value, tensor, adaptive go. */
-static bool clip_one(const char *text, size_t n, float *const at[4])
+/* One way to clip in text[0..n), which is returned, or -1; at: where norm, value, tensor, adaptive
+ * go. */
+static int clip_one(const char *text, size_t n, float *const at[4])
 {
     static const char *const names[] = {"norm", "value", "tensor", "adaptive"};
     size_t skip = 0;
     int i = 0;
     while (i < 4 && !(skip = key(text, names[i]))) i++;
     float x = n > skip ? number(text + skip, n - skip) : -1;
-    if (x < 0) return false;
-    *at[i < 4 ? i : 0] = x;
-    return true;
+    if (x < 0) return -1;
+    i %= 4; /* a bare number is a norm */
+    *at[i] = x;
+    return i;
 }
 
 bool wf_clip_parse(wf_minimize_options *o, const char *command, const char *text)
 {
     float *const at[] = {&o->clip_norm, &o->clip_value, &o->clip_tensor, &o->clip_adaptive};
+    unsigned seen = 0;
     for (const char *p = text;; p++) {
         size_t n = strcspn(p, ",");
-        if (!clip_one(p, n, at))
+        int way = clip_one(p, n, at);
+        if (way < 0 || seen >> way & 1)
             return wf_complain(command,
                                "--clip: expected a number, or norm=, value=, tensor= or "
-                               "adaptive= with one, got '%.*s'",
+                               "adaptive= with one, each once, got '%.*s'",
                                (int)n, p);
+        seen |= 1u << way;
         p += n;
         if (!*p) return true;
     }
@@ -57,7 +62,7 @@ static bool set_clip(wf_param_group *k, const char *text, size_t n)
 {
     float *const at[] = {&k->clip_norm, &k->clip_value, &k->clip_tensor, &k->clip_adaptive};
     if (n == 4 && !strncmp(text, "none", 4)) return k->no_clip = true;
-    bool ok = clip_one(text, n, at);
+    bool ok = clip_one(text, n, at) >= 0;
     return ok && k->clip_norm + k->clip_value + k->clip_tensor + k->clip_adaptive > 0;
 }
 
