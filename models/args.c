@@ -47,13 +47,19 @@ static bool in_range(const wf_arg *a, double x)
     return a->ends & WF_ARG_BELOW ? x < a->hi : x <= a->hi;
 }
 
+/* strtod also knows blanks before a number, hexadecimal ones, infinity. */
+static bool is_decimal(const char *text, const char *end)
+{
+    return end > text && strspn(text, "+-.0123456789eE") == (size_t)(end - text);
+}
+
 static bool set_number(const wf_arg *a, const char *from, const char *text, void *values)
 {
     char *end = NULL;
     errno = 0;
     int64_t whole = a->kind == WF_ARG_INT ? strtoll(text, &end, 10) : 0;
     double x = a->kind == WF_ARG_INT ? (double)whole : strtod(text, &end);
-    if (end == text || *end || errno || !in_range(a, x)) {
+    if (!is_decimal(text, end) || *end || errno || !in_range(a, x)) {
         char range[96];
         describe(a, range, sizeof range);
         fprintf(stderr, "%s: --%s: expected %s, got '%s'\n", from, a->name, range, text);
@@ -71,16 +77,18 @@ static bool set_bytes(const wf_arg *a, const char *from, const char *text, void 
     static const struct {
         const char *name;
         double bytes;
-    } units[] = {{"", 1}, {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}};
+    } units[] = {{"", 1}, {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40}};
     char *end = NULL;
     double x = strtod(text, &end);
-    for (size_t i = 0; end > text && i < sizeof units / sizeof *units; i++) {
+    for (size_t i = 0; is_decimal(text, end) && i < sizeof units / sizeof *units; i++) {
         if (strcmp(end, units[i].name) != 0 || !(x >= 0 && x * units[i].bytes < 0x1p62)) continue;
         *(int64_t *)field(a, values) = (int64_t)(x * units[i].bytes);
         return true;
     }
-    fprintf(stderr, "%s: --%s: expected bytes, such as 2GiB or 500MiB, got '%s'\n", from, a->name,
-            text);
+    fprintf(stderr,
+            "%s: --%s: expected bytes, KiB, MiB, GiB or TiB, such as 1.5GiB, less than 2^62 bytes, "
+            "got '%s'\n",
+            from, a->name, text);
     return false;
 }
 
@@ -319,7 +327,7 @@ int wf_args_parse(const wf_command *c, int argc, char **argv, void *options)
     unsigned silent = ARGP_NO_ERRS | ARGP_NO_HELP | ARGP_NO_EXIT;
     error_t error = argp_parse(&argp, argc, argv, silent, NULL, &p);
     if (p.code == WF_DONE) {
-        argp_help(&argp, stdout, ARGP_HELP_LONG | ARGP_HELP_USAGE | ARGP_HELP_DOC, name);
+        argp_help(&argp, stdout, ARGP_HELP_LONG | ARGP_HELP_SHORT_USAGE | ARGP_HELP_DOC, name);
     } else if (error && p.code < 0) {
         complain(c, table, argc, argv);
         p.code = WF_USAGE;

@@ -15,7 +15,7 @@ typedef enum wf_arg_kind {
     WF_ARG_FLAG,   /* bool */
     WF_ARG_INT,    /* int64_t */
     WF_ARG_REAL,   /* double */
-    WF_ARG_BYTES,  /* int64_t: 1073741824, 1024MiB, 1GiB or 1.5GiB; any from 0 on */
+    WF_ARG_BYTES,  /* int64_t: 1073741824, 1024MiB, 1GiB or 1.5GiB; from 0 on, below 2^62 */
     WF_ARG_TEXT,   /* const char *, NULL if there is no default */
     WF_ARG_CHOICE, /* int: the place in choices */
     WF_ARG_LIST,   /* wf_arg_list: the option may be repeated */

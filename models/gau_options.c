@@ -80,8 +80,9 @@ static const wf_arg train_args[] = {
     {"ema-warmup", WF_ARG_FLAG, AT(ema_warmup), NULL, NULL, 0, 0, 0, true,
      "In step t the average keeps at most (1+t)/(10+t) of the old one"},
     {"memory", WF_ARG_BYTES, AT(memory), "0", "BYTES", 0, 0, 0, false,
-     "Most memory for weights, optimizer and values, such as 2GiB or 500MiB; met by computing "
-     "values again, with the same results; 0: no limit"},
+     "Most memory of the program: weights, optimizer and values; not the text, and not the rest of "
+     "the process. KiB, MiB, GiB or TiB, such as 1.5GiB; met by computing values again, with the "
+     "same results; 0: no limit"},
 };
 
 wf_arg_group wf_gau_arg_group(size_t base)

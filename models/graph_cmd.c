@@ -17,13 +17,13 @@ typedef struct options {
     int64_t vocab, tokens, rows, picks;
 } options;
 
-enum { BEFORE, AFTER, DOT };
+enum { NOT_GIVEN = -1, BEFORE, AFTER, DOT };
 
 #define AT(field) offsetof(options, field)
 
 static const wf_arg args[] = {
-    {"dump", WF_ARG_CHOICE, AT(dump), "before", "before|after|dot", 0, 0, 0, false,
-     "The declared graph, the compiled one, or the declared one for Graphviz"},
+    {"dump", WF_ARG_CHOICE, AT(dump), NULL, "before|after|dot", 0, 0, 0, false,
+     "The declared graph, the compiled one, or the declared one for Graphviz (default: before)"},
     {"explain", WF_ARG_FLAG, AT(explain), NULL, NULL, 0, 0, 0, false,
      "Instead: what the compiler did, what it nearly did, the plan of memory, the kernels' cost"},
     {"html", WF_ARG_TEXT, AT(html), NULL, "FILE", 0, 0, 0, false,
@@ -45,6 +45,11 @@ static wf_command command(void)
                    wf_gau_arg_group(offsetof(options, model)),
                    wf_train_arg_group(offsetof(options, training))},
     };
+}
+
+static bool is_compiled(const options *o)
+{
+    return o->dump == AFTER || o->explain || o->html;
 }
 
 /* What was asked for of the compiled program; NULL: wf_error(). */
@@ -79,6 +84,11 @@ static char *compiled(const wf_graph *g, const options *o, const wf_training *t)
 /* A sequence has a token at least, and a token is picked once. */
 static bool check(const options *o)
 {
+    if (o->dump != NOT_GIVEN && (o->explain || o->html))
+        return wf_complain(command_name, "--dump: not together with --%s",
+                           o->explain ? "explain" : "html");
+    if (o->training.memory && !is_compiled(o))
+        return wf_complain(command_name, "--memory: needs --dump after, --explain or --html");
     if (o->rows > o->tokens)
         return wf_complain(command_name, "--rows: expected at most --tokens (%lld), got %lld",
                            (long long)o->tokens, (long long)o->rows);
@@ -89,7 +99,7 @@ static bool check(const options *o)
 
 int wf_graph_gau_main(int argc, char **argv)
 {
-    options o = {0};
+    options o = {.dump = NOT_GIVEN};
     wf_command c = command();
     int code = wf_args_parse(&c, argc, argv, &o);
     if (code >= 0) return code;
@@ -104,9 +114,9 @@ int wf_graph_gau_main(int argc, char **argv)
     if (!o.forward) wf_minimize(loss, training.optimizer, &training.hyper, &training.minimize);
     char *text = NULL;
     if (wf_graph_check(g) == WF_OK)
-        text = o.dump == AFTER || o.explain || o.html ? compiled(g, &o, &training)
-               : o.dump == DOT                        ? wf_graph_dot(g)
-                                                      : wf_graph_text(g);
+        text = is_compiled(&o) ? compiled(g, &o, &training)
+               : o.dump == DOT ? wf_graph_dot(g)
+                               : wf_graph_text(g);
     if (text)
         fputs(text, stdout);
     else
