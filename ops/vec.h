@@ -90,7 +90,7 @@ extern const wf_vec wf_vec_avx512, wf_vec_avx2, wf_vec_base;
 
 /* The table in use: the best level of this processor, unless wf_vec_select chose another. */
 const wf_vec *wf_vec_get(void);
-/* "avx512", "avx2", "base": false if unknown here or the processor lacks it. */
+/* "avx512", "avx2", "base": false and wf_error() if unknown here or the processor lacks it. */
 bool wf_vec_select(const char *isa);
 
 #endif

@@ -1,4 +1,5 @@
 /* Picks the vector table: the best level of this processor, or the one asked for. */
+#include "graph/base.h"
 #include "ops/vec.h"
 
 #include <stdatomic.h>
@@ -42,6 +43,11 @@ const wf_vec *wf_vec_get(void)
 bool wf_vec_select(const char *isa)
 {
     const wf_vec *v = isa ? find(isa) : NULL;
-    if (v) atomic_store_explicit(&chosen, v, memory_order_release);
+    if (v)
+        atomic_store_explicit(&chosen, v, memory_order_release);
+    else
+        wf_error_set(WF_EMODEL,
+                     "WF_ISA=%s: expected avx512, avx2 or base; this processor has up to %s",
+                     isa ? isa : "", find(NULL)->isa);
     return v != NULL;
 }

@@ -131,20 +131,20 @@ static bool check_names(wf_graph *g, const wf_pass_options *o)
     const char *name = o->dump;
     if (name && *name && strcmp(name, "before") != 0 && strcmp(name, "after") != 0 &&
         !find_pass(name, strlen(name), o)) {
-        wf_graph_fail(g, WF_EMODEL, "WF_DUMP=%.60s: expected before, after or a pass's name", name);
+        wf_graph_fail(g, WF_EMODEL,
+                      "WF_DUMP=%.60s: expected before, after or a pass of docs/ops.md", name);
         return false;
     }
-    for (const char *at = o->without; at && *at;) {
+    for (const char *at = o->without, *next; at; at = next) {
         size_t n = strcspn(at, ",");
+        next = at[n] ? at + n + 1 : NULL;
         const wf_pass *p = *at == '-' ? find_pass(at + 1, n - 1, o) : NULL;
         if (!p || is_needed(p)) {
-            wf_graph_fail(g, WF_EMODEL, "WF_PASSES: '%.*s': %s", (int)wf_min_i64((int64_t)n, 60),
-                          at,
+            wf_graph_fail(g, WF_EMODEL, "WF_PASSES: '%.*s': %s", n < 60 ? (int)n : 60, at,
                           p ? "this pass cannot be left out"
-                            : "expected -NAME of a pass, or several with commas between");
+                            : "expected -NAME of a pass of docs/ops.md, several with commas");
             return false;
         }
-        at += n + (at[n] == ',');
     }
     return true;
 }

@@ -3,6 +3,8 @@
  * stderr, the right exit code, and nothing written. Commands run in a child process.
  */
 #define _GNU_SOURCE
+#include "ops/gemm.h"
+#include "ops/vec.h"
 #include "tests/cli.h"
 
 TestSuite(cli, .init = setup, .fini = teardown, .timeout = 60);
@@ -39,6 +41,8 @@ Test(cli, wrong_usage_is_one_line_and_exit_2)
          "nonfinite: expected none|nan|nan_or_inf, got 'some'"},
         {TRAIN "--text text.txt --optimizer adam --hyper amsgrad=1", 2, "expected yes|no, got '1'"},
         {TRAIN "--text text.txt --clip 1 --hyper accumulate=2", 2, "--clip: not together"},
+        {TRAIN "--text text.txt --clip norm=1,norm=2", 2, "each once, got 'norm=2'"},
+        {TRAIN "--text text.txt --clip 1,value=1,norm=2", 2, "each once, got 'norm=2'"},
         {TRAIN "--text text.txt --schedule 10:1,5:0", 2, "--schedule: piecewise: steps must rise"},
         {TRAIN "--text text.txt --schedule sine", 2, "--schedule: there is no schedule 'sine'"},
         {TRAIN "--text text.txt --schedule cosine --minutes 1", 2,
@@ -52,6 +56,7 @@ Test(cli, wrong_usage_is_one_line_and_exit_2)
         {"gau pretrain --text text.txt --vocab vocab.txt", 2, "--out is missing"},
         {"gau pretrain --text text.txt --vocab vocab.txt --out=", 2, "--out is missing"},
         {"gau fill a[MASK]", 2, "--model is missing"},
+        {"gau fill --model out --products f16 a[MASK]", 2, "--products: expected f32|bf16"},
         {"gau fill --model out", 2, "sentence"},
         {"graph gau --dump sideways", 2, "--dump"},
         {TRAIN "--text text.txt --products f16", 2, "--products: expected f32|bf16"},
@@ -59,6 +64,10 @@ Test(cli, wrong_usage_is_one_line_and_exit_2)
         {TRAIN "--text text.txt --states 16", 2, "--states: expected f32|f16|bf16"},
         {TRAIN "--text text.txt --activations f", 2, "--activations: expected f32|f16|bf16"},
         {"graph gau extra", 2, "'extra'"},
+        {"graph gau --memory 1", 2, "--memory: needs --dump after, --explain or --html"},
+        {"graph gau --memory 1 --dump dot", 2, "--memory: needs"},
+        {"graph gau --explain --dump before", 2, "--dump: not together with --explain"},
+        {"graph gau --html out --dump after", 2, "--dump: not together with --html"},
         {"graph gau --tokens 100 --rows 101", 2, "--rows: expected at most --tokens (100)"},
         {"graph gau --tokens 100 --picks 101", 2, "--picks: expected at most --tokens (100)"},
     };
@@ -83,6 +92,13 @@ Test(cli, bad_files_are_one_line_and_exit_1)
          "needs at least 201 documents, the text has 200"},
         {TRAIN "--text text.txt --trace missing/t.json", 1, "No such file or directory"},
         {TRAIN "--text text.txt --log missing/l.json --out text.txt", 1, "text.txt"},
+        {TRAIN "--text text.txt --log missing/l.json", 1,
+         "--log: missing/l.json cannot be written: No"},
+        {TRAIN "--text text.txt --log .", 1, "--log: . cannot be written: Is a directory"},
+        {TRAIN "--text text.txt --explain missing/x.html", 1, "--explain: missing/x.html cannot"},
+        {TRAIN "--text text.txt --explain text.txt/x", 1, "text.txt/x cannot be written: Not"},
+        {TRAIN "--text text.txt --tensorboard text.txt", 1,
+         "--tensorboard: text.txt cannot be written: Not a directory"},
         {"gau fill --model missing a[MASK]", 1, "missing"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) expect_wrong(&cases[i]);
@@ -90,14 +106,33 @@ Test(cli, bad_files_are_one_line_and_exit_1)
 
 Test(cli, a_bad_environment_is_one_line)
 {
-    const char *wrongs[][2] = {{"WF_ISA", "bogus"},         {"WF_KERNELS", "fast"},
-                               {"WF_THREADS", "0"},         {"WF_DUMP", "befor"},
-                               {"WF_DUMP", "fuse"},         {"WF_PASSES", "cse"},
-                               {"WF_PASSES", "-cse,-cs"},   {"WF_PASSES", "-lower"},
-                               {"WF_PASSES", "-cse,,-cse"}, {"WF_PASSES", "-inference"}};
+    const char *wrongs[][2] = {
+        {"WF_ISA", "bogus"},         {"WF_KERNELS", "fast"},  {"WF_THREADS", "0"},
+        {"WF_DUMP", "befor"},        {"WF_DUMP", "fuse"},     {"WF_PASSES", "cse"},
+        {"WF_PASSES", "-cse,-cs"},   {"WF_PASSES", "-lower"}, {"WF_PASSES", "-cse,,-cse"},
+        {"WF_PASSES", "-inference"}, {"WF_PASSES", "-cse,"}};
     for (int i = 0; i < (int)(sizeof wrongs / sizeof *wrongs); i++) {
         setenv(wrongs[i][0], wrongs[i][1], 1);
         expect_wrong(&(wrong){TRAIN "--text text.txt --threads 0", 1, wrongs[i][0]});
+        unsetenv(wrongs[i][0]);
+    }
+}
+
+Test(cli, a_bad_environment_is_told_what_there_is)
+{
+    const char *best = NULL;
+    for (int i = 0; i < 3 && wf_vec_select((const char *[]){"base", "avx2", "avx512"}[i]); i++)
+        best = wf_vec_get()->isa;
+    char isa[100];
+    snprintf(isa, sizeof isa, "expected avx512, avx2 or base; this processor has up to %s", best);
+    const char *wrongs[][3] = {
+        {"WF_ISA", "bogus", isa},
+        {"WF_PASSES", "-cs", "WF_PASSES: '-cs': expected -NAME of a pass of docs/ops.md"},
+        {"WF_DUMP", "cs", "expected before, after or a pass of docs/ops.md"},
+    };
+    for (int i = 0; i < 3; i++) {
+        setenv(wrongs[i][0], wrongs[i][1], 1);
+        expect_wrong(&(wrong){"graph gau --dump after", 1, wrongs[i][2]});
         unsetenv(wrongs[i][0]);
     }
 }
@@ -129,6 +164,21 @@ Test(cli, help_and_version_are_exit_0)
         cr_expect_eq(o.code, 0, "%s: code %d", cases[i].line, o.code);
         cr_expect(strstr(o.out, cases[i].says), "%s: got: %s", cases[i].line, o.out);
         cr_expect_str_eq(o.err, "", "%s: got: %s", cases[i].line, o.err);
+    }
+}
+
+Test(cli, help_is_80_columns_wide)
+{
+    const char *lines[] = {"gau pretrain --help", "gau fill --help", "graph gau --help",
+                           "vocab --help",        "schedule --help", "recipe --help"};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        outcome o = weft(lines[i]);
+        cr_expect_eq(o.code, 0, "%s: code %d", lines[i], o.code);
+        for (char *at = o.out; *at; at += strspn(at, "\n")) {
+            size_t n = strcspn(at, "\n");
+            cr_expect(n <= 80, "%s: %zu columns: %.*s", lines[i], n, (int)n, at);
+            at += n;
+        }
     }
 }
 
@@ -169,8 +219,17 @@ Test(cli, a_limit_of_memory_is_met_or_refused_in_one_line)
         {"1GiB", "", 0},
         {"0.5GiB", "", 0},
         {"1500KiB", "", 0},
+        {"0.001TiB", "", 0},
+        {"1e9", "", 0},
         {"1.5KiB", "weft graph gau: memory: the limit is 1536 bytes, the least that was found", 1},
-        {"12MB", "--memory: expected bytes, such as 2GiB or 500MiB, got '12MB'", 2},
+        {"12MB",
+         "--memory: expected bytes, KiB, MiB, GiB or TiB, such as 1.5GiB, less than 2^62 bytes, "
+         "got '12MB'",
+         2},
+        {"0x10", "--memory: expected bytes", 2},
+        {"0x10GiB", "--memory: expected bytes", 2},
+        {"\t1GiB", "--memory: expected bytes", 2},
+        {"4194304TiB", "--memory: expected bytes", 2},
         {"-1", "--memory: expected bytes", 2},
         {"nan", "--memory: expected bytes", 2},
         {"9e99GiB", "--memory: expected bytes", 2},
@@ -246,4 +305,20 @@ Test(cli, fill_refuses_what_it_cannot_fill)
     outcome o = weft("gau fill --model old --top 2 a [MASK] c");
     cr_expect_eq(o.code, 0, "code %d: %s", o.code, o.err);
     cr_expect(strstr(o.out, "[MASK] 1\n") && strstr(o.out, "a ["), "got: %s", o.out);
+    cr_expect_str_eq(o.err, "");
+}
+
+/* The numbers differ in few digits, so that a larger step of training shows them. */
+Test(cli, fill_takes_products_in_bf16)
+{
+    cr_expect_eq(weft(TRAIN "--text text.txt --steps 30 --warmup 1 --lr 0.05 --out old").code, 0);
+    outcome a = weft("gau fill --model old --top 9 a [MASK] c");
+    outcome b = weft("gau fill --model old --top 9 --products bf16 a [MASK] c");
+    cr_expect(a.code == 0 && b.code == 0, "codes %d, %d: %s", a.code, b.code, b.err);
+    cr_expect(strcmp(a.out, b.out) != 0, "both: %s", a.out);
+    if (wf_gemm_has_bf16())
+        cr_expect_str_eq(b.err, "");
+    else
+        cr_expect_str_eq(b.err, "weft gau fill: warning: --products bf16 is not faster on this "
+                                "processor\n");
 }
