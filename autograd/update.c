@@ -34,15 +34,15 @@ static int find_groups(wf_node *request, int n, wf_trained x[])
         for (int i = 0; i < n; i++) {
             if (!fits(&o->groups[k], x[i].p)) continue;
             if (x[i].group != &no_group)
-                wf_fail(request, "%s fits groups %d and %d", x[i].p->name,
-                        (int)(x[i].group - o->groups), k);
+                wf_refuse(request->graph, request->op, "%s fits groups %d and %d", x[i].p->name,
+                          (int)(x[i].group - o->groups), k);
             x[i].group = &o->groups[k];
             is_used = true;
         }
         const char *pattern = o->groups[k].pattern;
         if (!is_used)
-            wf_fail(request, "no trained parameter fits group %d%s%s", k, pattern ? ", " : "",
-                    pattern ? pattern : "");
+            wf_refuse(request->graph, request->op, "no trained parameter fits group %d%s%s", k,
+                      pattern ? ", " : "", pattern ? pattern : "");
     }
     int left = 0;
     for (int i = 0; i < n; i++)

@@ -177,7 +177,8 @@ Test(groups, mistakes_are_told)
         &(wf_minimize_options){.groups = GROUPS({.pattern = "net/*"}, {.roles = 1u << WF_BIAS})},
         "net/b fits groups 0 and 1");
     expect_mistake(&wf_sgd, &(wf_minimize_options){.groups = GROUPS({.pattern = "nett/*"})},
-                   "no trained parameter fits group 0");
+                   "minimize: no trained parameter fits group 0, nett/*");
+    cr_expect(!strstr(wf_error(), "inputs"), "'%s': two scalars are its inputs", wf_error());
     expect_mistake(&own, &(wf_minimize_options){.groups = GROUPS({.no_decay = true})},
                    "own has no decay");
     expect_mistake(&wf_sgd, &(wf_minimize_options){.groups = GROUPS({.rate = -1})},
