@@ -6,8 +6,10 @@
  * Every line of the file is one picture of 8 x 8 grey values (0 to 16) and its digit. Every fifth
  * picture is held out to test on.
  */
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 #include <weft/weft.h>
 
 enum { PIXELS = 64, ROOM = 2000, BATCH = 64, EPOCHS = 40 };
@@ -27,17 +29,23 @@ static int read_row(FILE *f, float *pixels, int32_t *label)
     return fscanf(f, "%d", label) == 1;
 }
 
+/* 0 after one line on stderr. */
 static int read_digits(const char *path, digits *train, digits *test)
 {
     FILE *f = fopen(path, "r");
-    if (!f) return 0;
+    if (!f) {
+        fprintf(stderr, "%s: cannot be opened: %s\n", path, strerror(errno));
+        return 0;
+    }
     for (int i = 0;; i++) {
         digits *d = i % 5 == 4 ? test : train;
         if (d->n == ROOM || !read_row(f, d->pixels + d->n * PIXELS, d->label + d->n)) break;
         d->n++;
     }
     fclose(f);
-    return train->n >= BATCH && test->n > 0;
+    if (train->n >= BATCH && test->n > 0) return 1;
+    fprintf(stderr, "%s: expected lines of 64 grey values and a digit\n", path);
+    return 0;
 }
 
 static wf_node *dense(wf_node *x, int64_t width, const char *name)
@@ -71,10 +79,7 @@ int main(int argc, char **argv)
 {
     static digits train, test;
     const char *path = argc > 1 ? argv[1] : "samples/digits.csv";
-    if (!read_digits(path, &train, &test)) {
-        fprintf(stderr, "%s: expected lines of 64 grey values and a digit\n", path);
-        return 1;
-    }
+    if (!read_digits(path, &train, &test)) return 1;
 
     wf_graph *g = network();
     wf_runtime *rt = wf_runtime_new(NULL);
