@@ -1,5 +1,6 @@
 """How the time of a training step grows: with the batch, the layers, the length of sequences at the
-same number of tokens, and the threads. Writes a table (OUT.md) and a plot (OUT.svg).
+same number of tokens, and the threads. Writes tables (OUT.md) and a plot (OUT.svg); a table shows
+where threads are put on machines that need not be here.
 
 The model is gau_small_256's (GAU, width 256) with 4 layers and 4 x 128 tokens but for what grows.
 """
@@ -14,6 +15,13 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 BASE = {"batch": 4, "time": 128, "layers": 4}
 TOKENS = 2048
 WIDTH, HEIGHT, EDGE = 360, 260, 48  # of a panel; its margin
+MACHINES = [  # hwloc's words for a machine, hardware threads allowed, quota of processors
+    ("package:1 core:2 pu:2", None, None),
+    ("numa:2 core:4 pu:2", None, None),
+    ("numa:2 core:4 pu:2", "2-5,12", None),
+    ("numa:2 core:4 pu:2", None, 3),
+    ("numa:2 core:600 pu:1", None, None),
+]
 COLOURS = ["#4269d0", "#efb118", "#ff725c", "#6cc5b0"]
 
 
@@ -22,6 +30,8 @@ def arguments():
                                 formatter_class=argparse.RawTextHelpFormatter)
     a.add_argument("out", metavar="OUT", help="such as scaling: scaling.md and scaling.svg")
     a.add_argument("--ours", default=os.path.join(HERE, "../build/release/bench/bench_step"))
+    a.add_argument("--topology",
+                   default=os.path.join(HERE, "../build/release/bench/bench_topology"))
     a.add_argument("--steps", type=int, default=5, help="timed steps of a run (5)")
     return a.parse_args()
 
@@ -62,6 +72,26 @@ def table(rows):
         yield (f"| {r['sweep']} | {r['value']} | {r['threads']} | {r['median_ms']:.2f} | "
                f"{r['items_per_s']:.0f} | {r['gflop_per_s']:.1f} | {gain:.2f} | "
                f"{r['peak_mib']} |")
+
+
+def placement(o):
+    """Which threads run on which cores of made-up machines, as the runtime's own code prints it."""
+    yield "| machine | allowed | quota | threads | hardware threads of each, by NUMA node |"
+    yield "|---|---|---|---|---|"
+    for machine, cpuset, quota in MACHINES:
+        command = [o.topology, *([f"--cpuset={cpuset}"] if cpuset else []),
+                   *([f"--quota={quota}"] if quota else [])]
+        done = subprocess.run(command, text=True, capture_output=True,
+                              env=os.environ | {"HWLOC_SYNTHETIC": machine})
+        if done.returncode:
+            sys.exit(f"scale: {' '.join(command)}: {done.stderr.strip()}")
+        threads = [line.split() for line in done.stdout.splitlines()[1:]]
+        nodes = []
+        for node in dict.fromkeys(t[1] for t in threads):
+            on = [t[2] for t in threads if t[1] == node]
+            nodes.append(f"{node}: " + " / ".join(on[:8] + ["..."] * (len(on) > 8)))
+        yield (f"| {machine} | {cpuset or 'all'} | {quota or 'none'} | {len(threads)} | "
+               f"{'; '.join(nodes)} |")
 
 
 def ticks(lo, hi, base):
@@ -110,13 +140,16 @@ def main():
     folder = os.path.dirname(o.out) or "."
     if not os.path.isdir(folder):  # before minutes of measuring
         sys.exit(f"scale: {folder}: no such folder")
-    if not os.access(o.ours, os.X_OK):
-        sys.exit(f"scale: {o.ours}: cannot be run; ./dev build makes it")
+    for program in (o.ours, o.topology):
+        if not os.access(program, os.X_OK):
+            sys.exit(f"scale: {program}: cannot be run; ./dev build makes it")
+    places = list(placement(o))
     cores = len(os.sched_getaffinity(0))
     threads = [n for n in (1, 2, 4, 8) if n <= cores]
     rows = list(rows_of(o, threads))
     with open(o.out + ".md", "w") as f:
-        f.write("\n".join(table(rows)) + "\n")
+        f.write("\n".join([*table(rows), "", "Where threads are put (machines by hwloc's synthetic "
+                           "names):", "", *places]) + "\n")
     with open(o.out + ".svg", "w") as f:
         f.write(plot(rows, threads))
 

@@ -308,8 +308,8 @@ wf_pool *wf_pool_new(int threads, const wf_topo *topo)
     }
     p->threads = threads;
     p->workers = workers;
-    p->topo = topo;
-    p->spin = threads > 1 && threads <= processors(topo) ? SPIN_NS : 0;
+    p->topo = topo && wf_topo_is_here(topo) ? topo : NULL;
+    p->spin = threads > 1 && threads <= processors(p->topo) ? SPIN_NS : 0;
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->opened, NULL);
     pthread_cond_init(&p->finished, NULL);

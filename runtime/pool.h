@@ -15,7 +15,7 @@ typedef struct wf_pool wf_pool;
 
 /* threads >= 1, the caller included. Workers are bound to the cores 1, 2, ... of topo, which must
  * outlive the pool. Whoever calls wf_pool_for is brought to core 0 when it has drifted, but stays
- * free to move. topo may be NULL: no binding. NULL: wf_error(). */
+ * free to move. topo may be NULL or another machine's: no binding. NULL: wf_error(). */
 wf_pool *wf_pool_new(int threads, const wf_topo *topo);
 void wf_pool_free(wf_pool *p);
 int wf_pool_threads(const wf_pool *p);

@@ -1,4 +1,4 @@
-/* A runtime: threads, instruction set, and the only place where environment variables are read. */
+/* A runtime: threads, instruction set, and the only place that reads variables named WF_. */
 #include "runtime/runtime.h"
 
 #include "graph/base.h"
@@ -39,7 +39,7 @@ static int count_threads(const wf_runtime *rt, int wanted)
     if (wanted == 0 && text) {
         char *end;
         long n = strtol(text, &end, 10);
-        if (*end || n < 1 || n > 1024) {
+        if (*end || n < 1 || n > WF_MOST_THREADS) {
             wf_error_set(WF_EMODEL, "WF_THREADS=%s: expected a number from 1 to 1024", text);
             return -1;
         }
@@ -51,7 +51,7 @@ static int count_threads(const wf_runtime *rt, int wanted)
 wf_runtime *wf_runtime_new(const wf_runtime_options *options)
 {
     wf_runtime_options o = options ? *options : (wf_runtime_options){0};
-    if (o.threads < 0 || o.threads > 1024) {
+    if (o.threads < 0 || o.threads > WF_MOST_THREADS) {
         wf_error_set(WF_EMODEL, "threads: expected 0 to 1024, got %d", o.threads);
         return NULL;
     }

@@ -26,6 +26,7 @@ static bool read_machine(wf_topo *t)
 {
     if (hwloc_topology_init(&t->machine)) {
         t->machine = NULL;
+        wf_error_set(WF_ENOMEM, "out of memory for the machine's topology");
         return false;
     }
     hwloc_topology_set_all_types_filter(t->machine, HWLOC_TYPE_FILTER_KEEP_STRUCTURE);
@@ -34,7 +35,15 @@ static bool read_machine(wf_topo *t)
 #if HWLOC_API_VERSION >= 0x00020500
     hwloc_topology_set_flags(t->machine, HWLOC_TOPOLOGY_FLAG_DONT_CHANGE_BINDING);
 #endif
-    return hwloc_topology_load(t->machine) == 0;
+    const char *synthetic = getenv("HWLOC_SYNTHETIC"); /* hwloc passes over what it cannot parse */
+    if (synthetic && *synthetic && hwloc_topology_set_synthetic(t->machine, synthetic)) {
+        wf_error_set(WF_EMODEL, "HWLOC_SYNTHETIC=%s: expected levels like \"numa:2 core:4 pu:2\"",
+                     synthetic);
+        return false;
+    }
+    if (hwloc_topology_load(t->machine) == 0) return true;
+    wf_error_set(WF_EIO, "the machine's topology cannot be read");
+    return false;
 }
 
 /* Leave out what the caller may not run on. HWLOC_TOPOLOGY_FLAG_RESTRICT_TO_CPUBINDING does the
@@ -45,6 +54,16 @@ static void restrict_to_affinity(wf_topo *t)
     if (set && hwloc_get_cpubind(t->machine, set, HWLOC_CPUBIND_THREAD) == 0)
         hwloc_topology_restrict(t->machine, set, 0);
     hwloc_bitmap_free(set);
+}
+
+static bool restrict_to(wf_topo *t, const char *cpuset)
+{
+    hwloc_bitmap_t set = hwloc_bitmap_alloc();
+    bool ok = set && hwloc_bitmap_list_sscanf(set, cpuset) == 0 && !hwloc_bitmap_iszero(set) &&
+              hwloc_topology_restrict(t->machine, set, 0) == 0;
+    hwloc_bitmap_free(set);
+    if (!ok) wf_error_set(WF_EMODEL, "cpuset %s: expected hardware threads such as 0-3,8", cpuset);
+    return ok;
 }
 
 static void list_cores(wf_topo *t, hwloc_obj_type_t type)
@@ -71,12 +90,14 @@ static bool find_cores(wf_topo *t)
         type = HWLOC_OBJ_PU;
         n = hwloc_get_nbobjs_by_type(t->machine, type);
     }
-    if (n < 1 || !(t->core = calloc((size_t)n, sizeof *t->core))) return false;
-    list_cores(t, type);
+    t->core = n > 0 ? calloc((size_t)n, sizeof *t->core) : NULL;
+    if (t->core) list_cores(t, type);
+    if (t->n_cores == 0)
+        wf_error_set(WF_EIO, "the machine's topology has no cores, or there is no memory for it");
     return t->n_cores > 0;
 }
 
-wf_topo *wf_topo_new(void)
+wf_topo *wf_topo_new_within(const char *cpuset, int quota)
 {
     wf_topo *t = calloc(1, sizeof *t);
     if (!t) {
@@ -86,14 +107,20 @@ wf_topo *wf_topo_new(void)
     bool ok = read_machine(t);
     t->is_here = ok && hwloc_topology_is_thissystem(t->machine);
     if (t->is_here) restrict_to_affinity(t);
-    if (!ok || !find_cores(t)) {
-        wf_error_set(WF_EIO, "the machine's topology cannot be read, or there is no memory for it");
+    ok = ok && (!cpuset || restrict_to(t, cpuset)) && find_cores(t);
+    if (!ok) {
         wf_topo_free(t);
         return NULL;
     }
-    int quota = t->is_here ? wf_cpu_quota("") : 0;
-    t->usable = quota > 0 && quota < t->n_cores ? quota : t->n_cores;
+    if (quota == 0 && t->is_here) quota = wf_cpu_quota("");
+    if (quota < 1 || quota > WF_MOST_THREADS) quota = WF_MOST_THREADS;
+    t->usable = t->n_cores < quota ? t->n_cores : quota;
     return t;
+}
+
+wf_topo *wf_topo_new(void)
+{
+    return wf_topo_new_within(NULL, 0);
 }
 
 void wf_topo_free(wf_topo *t)
@@ -107,6 +134,21 @@ void wf_topo_free(wf_topo *t)
 int wf_topo_cores(const wf_topo *t)
 {
     return t->usable;
+}
+
+bool wf_topo_is_here(const wf_topo *t)
+{
+    return t->is_here;
+}
+
+int wf_topo_place(const wf_topo *t, int i, char *processors, size_t size)
+{
+    if (i < 0 || i >= t->n_cores) return -1;
+    hwloc_obj_t node = NULL;
+    while ((node = hwloc_get_next_obj_by_type(t->machine, HWLOC_OBJ_NUMANODE, node)))
+        if (hwloc_bitmap_intersects(t->core[i], node->cpuset)) break;
+    hwloc_bitmap_list_snprintf(processors, size, t->core[i]);
+    return node ? (int)node->os_index : -1;
 }
 
 bool wf_topo_bind(const wf_topo *t, int i)

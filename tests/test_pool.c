@@ -289,17 +289,77 @@ Test(topo, another_machine_is_counted_but_never_bound)
     const struct {
         const char *machine;
         int cores;
-    } cases[] = {{"numa:2 core:4 pu:2", 8}, {"core:3 pu:1", 3}, {"pack:2 numa:2 core:2 pu:4", 8}};
-    for (int i = 0; i < 3; i++) {
+    } cases[] = {{"numa:2 core:4 pu:2", 8},
+                 {"core:3 pu:1", 3},
+                 {"pack:2 numa:2 core:2 pu:4", 8},
+                 {"numa:2 core:600 pu:1", WF_MOST_THREADS}};
+    for (int i = 0; i < 4; i++) {
         setenv("HWLOC_SYNTHETIC", cases[i].machine, 1);
         wf_topo *t = wf_topo_new();
         cr_assert(t, "%s", wf_error());
         cr_expect_eq(wf_topo_cores(t), cases[i].cores, "%s: %d", cases[i].machine,
                      wf_topo_cores(t));
         cr_expect(!wf_topo_bind(t, 0));
-        wf_pool *p = wf_pool_new(2, t);
-        cr_expect(p);
-        wf_pool_free(p);
+        wf_topo_free(t);
+    }
+}
+
+Test(topo, workers_of_another_machine_are_no_failure)
+{
+    setenv("HWLOC_SYNTHETIC", "numa:2 core:4 pu:2", 1);
+    wf_topo *t = wf_topo_new();
+    cr_assert(t, "%s", wf_error());
+    int before = dup(STDERR_FILENO), pipes[2];
+    cr_assert(!pipe(pipes) && dup2(pipes[1], STDERR_FILENO) >= 0);
+    wf_pool *p = wf_pool_new(4, t);
+    dup2(before, STDERR_FILENO);
+    close(pipes[1]);
+    char said[200] = "";
+    cr_expect_eq(read(pipes[0], said, sizeof said - 1), 0, "%s", said);
+    wf_pool_free(p);
+    wf_topo_free(t);
+}
+
+Test(topo, a_malformed_machine_is_refused)
+{
+    setenv("HWLOC_SYNTHETIC", "numa:2 kernel:4", 1);
+    cr_expect_null(wf_topo_new());
+    cr_expect_str_eq(wf_error(), "HWLOC_SYNTHETIC=numa:2 kernel:4: expected levels like "
+                                 "\"numa:2 core:4 pu:2\"");
+    setenv("HWLOC_SYNTHETIC", "core:4 pu:1", 1);
+    static const char *const sets[] = {"x", "", "9"};
+    for (int i = 0; i < 3; i++) {
+        cr_expect_null(wf_topo_new_within(sets[i], 0), "%s", sets[i]);
+        cr_expect(strstr(wf_error(), "expected hardware threads"), "%s", wf_error());
+    }
+}
+
+Test(topo, a_thread_has_a_core_and_nodes_are_filled_one_after_the_other)
+{
+    const struct {
+        const char *machine, *cpuset;
+        int quota;
+        const char *places; /* node:processors of each thread */
+    } cases[] = {
+        {"pack:1 core:2 pu:2", NULL, 0, "0:0-1 0:2-3 "},
+        {"numa:2 core:2 pu:2", NULL, 0, "0:0-1 0:2-3 1:4-5 1:6-7 "},
+        {"numa:2 core:2 pu:2", "1,4-6", 0, "0:1 1:4-5 1:6 "},
+        {"numa:2 core:2 pu:2", NULL, 3, "0:0-1 0:2-3 1:4-5 "},
+        {"numa:2 core:2 pu:2", "2-7", 2, "0:2-3 1:4-5 "},
+        {"core:2(indexes=0,1) pu:2(indexes=0,2,1,3)", NULL, 0, "0:0,2 0:1,3 "},
+    };
+    for (int i = 0; i < 6; i++) {
+        setenv("HWLOC_SYNTHETIC", cases[i].machine, 1);
+        wf_topo *t = wf_topo_new_within(cases[i].cpuset, cases[i].quota);
+        cr_assert(t, "case %d: %s", i, wf_error());
+        char places[200] = "", on[50];
+        for (int k = 0; k < wf_topo_cores(t); k++) {
+            int node = wf_topo_place(t, k, on, sizeof on);
+            size_t n = strlen(places);
+            snprintf(places + n, sizeof places - n, "%d:%s ", node, on);
+        }
+        cr_expect_str_eq(places, cases[i].places, "case %d: %s", i, places);
+        cr_expect_eq(wf_topo_place(t, 100, on, sizeof on), -1);
         wf_topo_free(t);
     }
 }
