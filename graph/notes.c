@@ -135,6 +135,14 @@ void wf_notes_input(const wf_node *n, int i, wf_node *was)
     set_cost(t, at, wf_node_cost(n));
 }
 
+void wf_notes_saved(wf_graph *g, wf_cost *sum)
+{
+    if (!g->notes) return;
+    wf_cost before = g->notes->cost, now = g->notes->cost = g->notes->now;
+    sum->flops += before.flops - now.flops;
+    sum->bytes += before.bytes - now.bytes;
+}
+
 void wf_notes_fired(const wf_node *old, const wf_node *also, wf_node *by)
 {
     wf_graph *g = old->graph;
@@ -145,10 +153,19 @@ void wf_notes_fired(const wf_node *old, const wf_node *also, wf_node *by)
     if (!line || !make_room(g)) return;
     move_readers(g->notes, old, by);
     if (also) move_readers(g->notes, also, by);
-    wf_cost before = g->notes->cost, now = g->notes->cost = g->notes->now;
     line->fired = true;
-    line->saved.flops = before.flops - now.flops;
-    line->saved.bytes = before.bytes - now.bytes;
+    wf_notes_saved(g, &line->saved);
+}
+
+void wf_notes_late(const wf_node *x, const char *how, wf_cost saved, size_t memory)
+{
+    wf_graph *g = x->graph;
+    wf_noted *line =
+        g->notes ? add(x, wf_arena_text(&g->arena, "%s -> %s", x->op->name, how)) : NULL;
+    if (!line) return;
+    line->fired = true;
+    line->saved = saved;
+    line->memory = memory;
 }
 
 bool wf_notes_listen(wf_graph *g)

@@ -10,6 +10,7 @@ typedef struct wf_noted {
     const char *pass, *path, *text;
     bool fired;
     wf_cost saved; /* what all kernels do less now */
+    size_t memory; /* bytes less at the peak of memory */
 } wf_noted;
 
 /* A pass that ran: live nodes, and the cost of all kernels afterwards. */
@@ -47,6 +48,10 @@ void wf_notes_look(wf_graph *g);
 void wf_notes_passed(wf_graph *g);
 /* by has taken the place of old and also (or NULL). */
 void wf_notes_fired(const wf_node *old, const wf_node *also, wf_node *by);
+/* x is replaced for late readers alone, by what "how" names; saved as in wf_noted. */
+void wf_notes_late(const wf_node *x, const char *how, wf_cost saved, size_t memory);
+/* Add what all kernels do less since this was called last, or a pattern fired. */
+void wf_notes_saved(wf_graph *g, wf_cost *sum);
 /* n reads its input i instead of was. */
 void wf_notes_input(const wf_node *n, int i, wf_node *was);
 

@@ -161,6 +161,21 @@ bool wf_program_lay_out(wf_program *p)
     return ok;
 }
 
+wf_program *wf_program_look(const wf_program *p)
+{
+    wf_program *q = calloc(1, sizeof *q);
+    if (!q) {
+        wf_graph_fail(p->g, WF_ENOMEM, "out of memory while compiling");
+        return NULL;
+    }
+    *q = (wf_program){.g = p->g, .rt = p->rt, .store = p->store, .look_only = true};
+    if (wf_program_lay_out(q)) return q;
+    wf_graph_fail(p->g, wf_error_status(), "%s", wf_error());
+    q->g = NULL;
+    wf_program_free(q);
+    return NULL;
+}
+
 static bool check_limit(const wf_program *p)
 {
     size_t least = p->stats.memory_bytes;

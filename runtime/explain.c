@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { IN_TEXT = 30, IN_HTML = 500, VALUES = 20 }; /* lines of tables */
+enum { IN_TEXT = 30, IN_HTML = 500, VALUES = 20, PLACES = 8 }; /* lines of tables */
 
 static double mib(double bytes)
 {
@@ -43,19 +43,31 @@ static void tell_passes(wf_page *page, const wf_notes *notes)
 typedef struct group {
     const wf_noted *noted;
     int times;
-    double flops, bytes;
-    char where[80];
+    double flops, bytes, memory;
+    const char *place[PLACES]; /* the first few, ... */
+    int here[PLACES + 1];      /* ... and how often each; behind them how often elsewhere */
 } group;
 
-/* The first few places, each once when it comes several times in a row. */
 static void add_place(group *g, const char *path)
 {
-    size_t n = strlen(g->where);
-    const char *last = strrchr(g->where, ' ');
-    last = last ? last + 1 : g->where;
-    if (!strcmp(last, "...") || !strcmp(last, path)) return;
-    bool fits = n + strlen(path) + sizeof ", , ..." < sizeof g->where;
-    snprintf(g->where + n, sizeof g->where - n, "%s%s", n ? ", " : "", fits || !n ? path : "...");
+    int i = 0;
+    while (i < PLACES && g->place[i] && strcmp(g->place[i], path) != 0) i++;
+    if (i < PLACES) g->place[i] = path;
+    g->here[i]++;
+}
+
+/* "layer_0, layer_3 (2), ..."; not much longer than 80 bytes. */
+static void write_places(const group *g, char *text, size_t size)
+{
+    size_t n = 0;
+    int i = 0;
+    for (; i < PLACES && g->place[i] && (i == 0 || n + strlen(g->place[i]) < 72); i++) {
+        const char *comma = i ? ", " : "";
+        n += (size_t)snprintf(text + n, size - n, "%s%.300s", comma, g->place[i]);
+        if (g->here[i] > 1) n += (size_t)snprintf(text + n, size - n, " (%d)", g->here[i]);
+    }
+    bool is_cut = g->here[PLACES] || (i < PLACES && g->place[i]);
+    if (is_cut) snprintf(text + n, size - n, ", ...");
 }
 
 /* Groups of all notes of a kind, in order of the first; the array is malloc'ed. */
@@ -76,31 +88,43 @@ static group *find_groups(const wf_notes *notes, bool fired, int *count)
         g->times++;
         g->flops += x->saved.flops;
         g->bytes += x->saved.bytes;
+        g->memory += (double)x->memory;
         add_place(g, x->path);
     }
     return groups;
 }
 
+static void tell_group(wf_page *page, const group *g)
+{
+    char places[500], memory[24] = "";
+    write_places(g, places, sizeof places);
+    if (g->memory > 0) snprintf(memory, sizeof memory, "%.2f", mib(g->memory));
+    if (g->noted->fired)
+        wf_page_row(page, "%s\t%s\t%d\t%.2f\t%.2f\t%s\t%s", g->noted->pass, g->noted->text,
+                    g->times, g->flops / 1e6, mib(g->bytes), memory, places);
+    else
+        wf_page_row(page, "%s\t%s\t%d\t%s", g->noted->pass, g->noted->text, g->times, places);
+}
+
 static void tell_patterns(wf_page *page, const wf_notes *notes, bool fired)
 {
-    static const wf_column saving[] = {{"pass", -14}, {"pattern", -44}, {"times", 5},
-                                       {"MFLOP", 9},  {"MiB", 9},       {"where", 0}};
-    static const wf_column missed[] = {
-        {"pass", -14}, {"stopped because", -48}, {"times", 5}, {"where", 0}};
+    wf_column saving[] = {{"pass", -14}, {"pattern", -44}, {"times", 5}, {"MFLOP", 9},
+                          {"MiB", 9},    {"memory", 7},    {"where", 0}};
+    wf_column missed[] = {{"pass", -14}, {"stopped because", -48}, {"times", 5}, {"where", 0}};
+    wf_column *columns = fired ? saving : missed;
     int n;
     group *groups = find_groups(notes, fired, &n);
     wf_page_heading(page, fired ? "Patterns that fired, and what that saved"
                                 : "Patterns that nearly fired");
-    if (n == 0) wf_page_line(page, "none");
-    if (n > 0) wf_page_table(page, fired ? 6 : 4, fired ? saving : missed);
-    for (int i = 0; groups && i < n; i++) {
-        const group *g = &groups[i];
-        if (fired)
-            wf_page_row(page, "%s\t%s\t%d\t%.2f\t%.2f\t%s", g->noted->pass, g->noted->text,
-                        g->times, g->flops / 1e6, mib(g->bytes), g->where);
-        else
-            wf_page_row(page, "%s\t%s\t%d\t%s", g->noted->pass, g->noted->text, g->times, g->where);
+    for (int i = 0; i < n; i++) {
+        int n_pass = (int)strlen(groups[i].noted->pass),
+            n_text = (int)strlen(groups[i].noted->text);
+        if (columns[0].width > -n_pass) columns[0].width = -n_pass;
+        if (columns[1].width > -n_text) columns[1].width = -n_text; /* of any length, it fits */
     }
+    if (n == 0) wf_page_line(page, "none");
+    if (n > 0) wf_page_table(page, fired ? 7 : 4, columns);
+    for (int i = 0; i < n; i++) tell_group(page, &groups[i]);
     if (n > 0) wf_page_table_end(page);
     free(groups);
 }
@@ -115,12 +139,6 @@ const wf_node *wf_life_node(const wf_program *p, int i)
 size_t wf_life_offset(const wf_program *p, int i)
 {
     return i < p->n_values ? p->values[i].offset : p->steps[i - p->n_values].work;
-}
-
-int wf_peak_step(const wf_program *p, size_t *bytes)
-{
-    *bytes = p->peak_bytes;
-    return p->peak;
 }
 
 static int larger_first(const void *a, const void *b)
@@ -187,15 +205,14 @@ static void tell_narrow(wf_page *page, const wf_program *p)
 
 static void tell_memory(wf_page *page, const wf_program *p)
 {
-    size_t bytes;
-    int peak = wf_peak_step(p, &bytes);
+    int peak = p->peak;
     wf_page_heading(page, "Memory: the largest values, the steps they live");
     wf_page_line(page, "%.3f MiB for all values of a run, %.3f MiB if each had its own",
                  mib((double)p->stats.plan_bytes), mib((double)p->stats.plan_bytes_naive));
     if (p->n_steps)
         wf_page_line(page, "at most %.3f MiB live at once, at step %d of 0..%d: %s %s",
-                     mib((double)bytes), peak, p->n_steps - 1, p->steps[peak].node->op->name,
-                     wf_path_of(p->steps[peak].node));
+                     mib((double)p->peak_bytes), peak, p->n_steps - 1,
+                     p->steps[peak].node->op->name, wf_path_of(p->steps[peak].node));
     wf_page_line(page, "besides: %.3f MiB of stored tensors, %.3f MiB of scratch for each thread",
                  mib((double)p->stats.store_bytes), mib((double)p->scratch_bytes));
     if (page->html) wf_draw_memory(page, p);

@@ -17,10 +17,9 @@ double wf_best_of(wf_pool *pool, int64_t n,
                   void (*fn)(void *ctx, int thread, int64_t lo, int64_t hi), void *ctx);
 
 /* Values of the plan are counted as in wf_program.life. The node that a place in it belongs to,
- * its offset; the step at which most bytes live. */
+ * and its offset. */
 const wf_node *wf_life_node(const wf_program *p, int i);
 size_t wf_life_offset(const wf_program *p, int i);
-int wf_peak_step(const wf_program *p, size_t *bytes);
 static inline bool wf_lives_at(const wf_lifetime *l, int step)
 {
     return l->bytes > 0 && l->first <= step && step <= l->last;

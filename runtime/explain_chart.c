@@ -6,6 +6,7 @@
 #include <string.h>
 
 enum { WIDTH = 1000, HEIGHT = 300, LABEL = 8 /* a letter's width */ };
+enum { LEFT = 50, TOP = 16, ROW = 16 /* of labels */ };
 
 typedef struct box {
     double x, y, w, h;
@@ -35,14 +36,58 @@ static void draw_box(wf_page *page, const box *b, const wf_node *n, const char *
     wf_text_add(&page->t, "</text>\n");
 }
 
+static void label(wf_page *page, double x, double y, const char *anchor, const char *text)
+{
+    wf_text_add(&page->t, "<text x=\"%.2f\" y=\"%.2f\" text-anchor=\"%s\">%s</text>\n", x, y,
+                anchor, text);
+}
+
+static void number(wf_page *page, double x, double y, const char *anchor, const char *before,
+                   double v)
+{
+    char text[60];
+    snprintf(text, sizeof text, "%s%.9g", before, v);
+    label(page, x, y, anchor, text);
+}
+
+static void line(wf_page *page, const char *class, const double from[2], const double to[2])
+{
+    wf_text_add(&page->t, "<line class=\"%s\" x1=\"%.2f\" y1=\"%.2f\" x2=\"%.2f\" y2=\"%.2f\"/>\n",
+                class, from[0], from[1], to[0], to[1]);
+}
+
+/* 1, 2 or 5 times a power of ten: four to ten of them are the range. */
+static double tick_of(double range)
+{
+    double tick = 1, most = range / 4;
+    while (tick > most) tick /= 10;
+    while (10 * tick <= most) tick *= 10;
+    return 5 * tick <= most ? 5 * tick : 2 * tick <= most ? 2 * tick : tick;
+}
+
+/* Labels under a drawing of this height: 0 at LEFT, range at the right end. */
+static void draw_scale(wf_page *page, int height, double range, double tick, const char *unit)
+{
+    double room = 1.5 * LABEL * (double)strlen(unit), y = TOP + height;
+    for (double v = 0; LEFT + v / range * (WIDTH - LEFT) < WIDTH - room; v += tick) {
+        number(page, LEFT + v / range * (WIDTH - LEFT), y + ROW, "middle", "", v);
+    }
+    label(page, WIDTH, y + ROW, "end", unit);
+}
+
 void wf_draw_memory(wf_page *page, const wf_program *p)
 {
-    size_t bytes;
-    int peak = wf_peak_step(p, &bytes);
     if (p->stats.plan_bytes == 0) return;
-    double step = (double)WIDTH / (p->n_steps + 1);
-    double byte = (double)HEIGHT / (double)p->stats.plan_bytes;
-    wf_text_add(&page->t, "<svg viewBox=\"0 0 %d %d\" role=\"img\">\n", WIDTH, HEIGHT + 20);
+    double step = (double)(WIDTH - LEFT) / (p->n_steps + 1), bottom = TOP + HEIGHT;
+    double byte = (double)HEIGHT / (double)p->stats.plan_bytes, mib = byte * (1 << 20);
+    double tick = tick_of(HEIGHT / mib);
+    wf_text_add(&page->t, "<svg viewBox=\"0 0 %d %d\" role=\"img\">\n", WIDTH,
+                TOP + HEIGHT + 2 * ROW + 4);
+    label(page, 0, TOP - 4, "start", "MiB");
+    for (double v = 0; v * mib <= HEIGHT; v += tick) {
+        line(page, "grid", (double[]){LEFT, bottom - v * mib}, (double[]){WIDTH, bottom - v * mib});
+        number(page, LEFT - 6, bottom - v * mib + 4, "end", "", v);
+    }
     for (int i = 0; i < p->n_values + p->n_steps; i++) {
         const wf_lifetime *l = &p->life[i];
         if (l->bytes == 0) continue;
@@ -50,15 +95,16 @@ void wf_draw_memory(wf_page *page, const wf_program *p)
         snprintf(title, sizeof title, "%.3f MiB, steps %d to %d",
                  (double)l->bytes / (double)(1 << 20), l->first, l->last);
         double top = (double)(wf_life_offset(p, i) + l->bytes) * byte;
-        box b = {l->first * step, HEIGHT - top, (l->last - l->first + 1) * step,
-                 (double)l->bytes * byte, wf_lives_at(l, peak) ? "peak" : "bar"};
+        box b = {LEFT + l->first * step, bottom - top, (l->last - l->first + 1) * step,
+                 (double)l->bytes * byte, wf_lives_at(l, p->peak) ? "peak" : "bar"};
         draw_box(page, &b, wf_life_node(p, i), title);
     }
-    double x = (peak + 0.5) * step;
-    wf_text_add(&page->t,
-                "<line class=\"axis\" x1=\"%.2f\" y1=\"0\" x2=\"%.2f\" y2=\"%d\"/>\n"
-                "<text x=\"%.2f\" y=\"%d\" text-anchor=\"%s\">peak, step %d</text>\n</svg>\n",
-                x, x, HEIGHT, x, HEIGHT + 15, x > 0.5 * WIDTH ? "end" : "start", peak);
+    tick = tick_of(p->n_steps + 1);
+    draw_scale(page, HEIGHT, p->n_steps + 1, tick < 1 ? 1 : tick, "step");
+    double x = LEFT + (p->peak + 0.5) * step;
+    line(page, "axis", (double[]){x, TOP}, (double[]){x, bottom + ROW + 8});
+    number(page, x, bottom + 2 * ROW, x > 0.5 * WIDTH ? "end" : "start", "peak, step ", p->peak);
+    wf_text_add(&page->t, "</svg>\n");
     wf_page_line(page,
                  "Steps from left to right, the slab's bytes from bottom to top; what lives at the "
                  "peak stands out. Point at a box for its name.");
@@ -69,61 +115,75 @@ void wf_draw_run(wf_page *page, const wf_program *p)
     const int height = 60;
     int threads = wf_pool_threads(p->rt->pool);
     int64_t from = p->steps[0].fastest.start, to = p->steps[p->n_steps - 1].fastest.end;
-    double ns = (double)WIDTH / (double)wf_max_i64(to - from, 1);
-    wf_text_add(&page->t, "<svg viewBox=\"0 0 %d %d\" role=\"img\">\n", WIDTH, height + 20);
+    double all = (double)wf_max_i64(to - from, 1), ns = (WIDTH - LEFT) / all;
+    char unit[40];
+    snprintf(unit, sizeof unit, "%.3f ms", (double)(to - from) / 1e6);
+    wf_text_add(&page->t, "<svg viewBox=\"0 0 %d %d\" role=\"img\">\n", WIDTH,
+                TOP + height + ROW + 4);
+    label(page, 0, TOP - 4, "start", "work");
+    label(page, LEFT - 6, TOP + 10, "end", "100 %");
+    label(page, LEFT - 6, TOP + height, "end", "0 %");
     for (int s = 0; s < p->n_steps; s++) {
         const wf_timing *t = &p->steps[s].fastest;
-        double w = (double)(t->end - t->start) * ns, x = (double)(t->start - from) * ns;
+        double w = (double)(t->end - t->start) * ns, x = LEFT + (double)(t->start - from) * ns;
         double part = (double)t->busy / (double)(threads * wf_max_i64(t->end - t->start, 1));
         char title[80];
         snprintf(title, sizeof title, "%.3f ms, threads wait %.0f %% of it",
                  (double)(t->end - t->start) / 1e6, 100 * (1 - part));
         wf_text_add(&page->t,
-                    "<rect class=\"wait\" x=\"%.2f\" y=\"0\" width=\"%.2f\" height=\"%d\"/>\n", x,
-                    w, height);
-        box b = {x, height * (1 - part), w, height * part, "bar"};
+                    "<rect class=\"wait\" x=\"%.2f\" y=\"%d\" width=\"%.2f\" height=\"%d\"/>\n", x,
+                    TOP, w, height);
+        box b = {x, TOP + height * (1 - part), w, height * part, "bar"};
         draw_box(page, &b, p->steps[s].node, title);
     }
-    wf_text_add(&page->t,
-                "<text x=\"0\" y=\"%d\">0</text><text x=\"%d\" y=\"%d\" "
-                "text-anchor=\"end\">%.3f ms</text>\n</svg>\n",
-                height + 15, WIDTH, height + 15, (double)(to - from) / 1e6);
+    draw_scale(page, height, all / 1e6, tick_of(all / 1e6), unit);
+    wf_text_add(&page->t, "</svg>\n");
     wf_page_line(page,
                  "The fastest run, a box a kernel; its height is the part of the threads' time "
                  "that was work. Point at a box for its name.");
 }
 
-/* "%3 = relu %2 : f32[4,8]  # layer/h" -> the outermost scope, "layer"; of 0 bytes if there is
- * none. */
-static const char *scope_of(const char *line, size_t n, size_t *size)
+typedef struct scope {
+    const char *path;
+    size_t size;
+} scope;
+
+static size_t line_size(const char *line)
 {
-    const char *path = NULL, *end = line + n;
-    for (const char *c = line; c + 3 < end; c++)
-        if (!strncmp(c, "  # ", 4)) path = c + 4;
-    const char *slash = path ? memchr(path, '/', (size_t)(end - path)) : NULL;
-    *size = slash ? (size_t)(slash - path) : 0;
-    return path ? path : line;
+    size_t n = strcspn(line, "\n");
+    return n + (line[n] == '\n');
 }
 
+/* "%3 = relu %2 : f32[4,8]  # layer/h" -> the outermost scope, "layer"; of 0 bytes if there is
+ * none. */
+static scope scope_of(const char *line)
+{
+    const char *end = line + line_size(line), *path = strstr(line, "  # ");
+    const char *slash = path && path < end ? memchr(path, '/', (size_t)(end - path)) : NULL;
+    return slash ? (scope){path + 4, (size_t)(slash - path - 4)} : (scope){line, 0};
+}
+
+static bool is_in(const char *line, scope s)
+{
+    scope its = scope_of(line);
+    return its.size == s.size && !memcmp(its.path, s.path, s.size);
+}
+
+/* A scope may come several times in the order of the lines; here each comes once. */
 void wf_draw_graph(wf_page *page, const char *title, const char *text)
 {
-    const char *scope = "";
-    size_t size = 0;
-    wf_text_add(&page->t, "<details><summary>%s</summary>\n<pre>", title);
-    for (size_t n; *text; text += n + (text[n] == '\n')) {
-        n = strcspn(text, "\n");
-        size_t its;
-        const char *next = scope_of(text, n, &its);
-        if (its != size || memcmp(next, scope, its) != 0) {
-            wf_text_add(&page->t, "</pre>%s\n%s", size ? "</details>" : "",
-                        its ? "<details><summary>" : "");
-            wf_page_escape(page, next, its);
-            wf_text_add(&page->t, "%s<pre>", its ? "</summary>" : "");
-            scope = next;
-            size = its;
-        }
-        wf_page_escape(page, text, n);
-        wf_text_add(&page->t, "\n");
+    wf_text_add(&page->t, "<details><summary>%s</summary>\n", title);
+    for (const char *first = text; *first; first += line_size(first)) {
+        scope s = scope_of(first);
+        const char *line = text;
+        while (!is_in(line, s)) line += line_size(line);
+        if (line != first) continue; /* it was told with that one */
+        wf_text_add(&page->t, "<details><summary>");
+        wf_page_escape(page, s.size ? s.path : "outside all scopes", s.size ? s.size : 18);
+        wf_text_add(&page->t, "</summary><pre>");
+        for (; *line; line += line_size(line))
+            if (is_in(line, s)) wf_page_escape(page, line, line_size(line));
+        wf_text_add(&page->t, "</pre></details>\n");
     }
-    wf_text_add(&page->t, "</pre>%s\n</details>\n", size ? "</details>" : "");
+    wf_text_add(&page->t, "</details>\n");
 }

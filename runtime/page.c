@@ -22,7 +22,8 @@ static const char style[] =
     "svg{width:100%;display:block}svg text{font:11px system-ui,sans-serif;fill:var(--ink)}"
     ".bar{fill:var(--bar);stroke:var(--paper);stroke-width:.4}"
     ".peak{fill:var(--peak);stroke:var(--paper);stroke-width:.4}"
-    ".wait{fill:var(--wait)}.axis{stroke:var(--soft);stroke-dasharray:4 3}";
+    ".wait{fill:var(--wait)}.grid{stroke:var(--line)}.axis{stroke:var(--soft);stroke-dasharray:4 "
+    "3}";
 
 void wf_page_escape(wf_page *p, const char *text, size_t n)
 {

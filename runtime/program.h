@@ -82,6 +82,10 @@ struct wf_program {
 /* Values and steps in order, and their plan, out of p->g. false: p->g or wf_error() tells why. */
 bool wf_program_lay_out(wf_program *p);
 
+/* The plan of p's graph as it is now, to look at; take that out before it is freed. NULL: p->g
+ * tells why. */
+wf_program *wf_program_look(const wf_program *p);
+
 /* Find all pointers before a run; the inputs must be bound. */
 wf_status wf_program_settle(wf_program *p);
 /* Run one step; count is the number of finished runs, for random ops. */

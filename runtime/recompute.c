@@ -21,6 +21,7 @@
  */
 #include "runtime/program.h"
 
+#include "graph/notes.h"
 #include "ops/narrow.h"
 #include "passes/passes.h"
 
@@ -40,6 +41,8 @@ typedef struct use {
     bool is_busy;   /* made or read at the peak */
     bool is_picked; /* will be repeated */
     bool is_narrow; /* will be kept in 16 bits */
+    size_t saved;   /* bytes less at the peak */
+    wf_cost less;   /* what all kernels do less, or more, for its late readers */
 } use;
 
 typedef struct search {
@@ -101,12 +104,6 @@ static void find_uses(search *s)
             s->uses[v].is_busy = true;
             go = q->values[v].place == WF_IN_VIEW;
         }
-}
-
-bool wf_waits_narrow(const wf_node *n)
-{
-    bool is_narrow = n->op == &wf_op_cast && wf_is_narrow(n->dtype);
-    return is_narrow && !((const wf_cast_attr *)n->attr)->salt;
 }
 
 static bool may_repeat(const search *s, int v)
@@ -201,6 +198,7 @@ static choice best_choice(const search *s, bool is_cheap)
 static void take(search *s, const choice *c)
 {
     int late = s->uses[c->chain[0]].next;
+    s->uses[c->chain[0]].saved = c->saved;
     for (int i = 0; i < c->n; i++) {
         use *x = &s->uses[c->chain[i]];
         x->is_picked = true;
@@ -219,6 +217,7 @@ static bool pick_narrow(search *s)
         if (n->dtype != WF_F32 || !may_repeat(s, v) || x->is_busy || s->again[n->id]) continue;
         if (x->made > s->forward || x->next <= s->forward) continue; /* or it is a gradient */
         x->is_narrow = bytes_of(s->q, v) >= LARGE;
+        x->saved = bytes_of(s->q, v) / 2;
         found |= x->is_narrow;
     }
     s->has_narrow |= found;
@@ -292,7 +291,8 @@ static void turn(search *s, wf_node *n, int input)
     wf_node *x = n->in[input], *by = late(s, x);
     bool is_narrow = by == s->again[x->id] && by->op == &wf_op_cast && wf_widens(n, input) &&
                      wf_is_narrow(by->in[0]->dtype);
-    n->in[input] = is_narrow ? by->in[0] : by;
+    wf_set_input(n, input, is_narrow ? by->in[0] : by);
+    wf_notes_saved(s->g, &s->uses[s->index[wf_origin(x)->id]].less);
 }
 
 /* Repeat what was picked; readers behind the peak turn to that. */
@@ -314,25 +314,32 @@ static void apply(search *s)
     }
 }
 
-static void free_look(wf_program *q)
+static void tell_picked(const search *s)
 {
-    if (q) q->g = NULL; /* it is another's */
-    wf_program_free(q);
+    const char *dtype = wf_dtype_name(s->g->program->activations);
+    for (int v = 0; v < s->q->n_values && s->g->status == WF_OK; v++) {
+        const use *x = &s->uses[v];
+        const char *how = x->is_narrow ? dtype : x->saved ? "again" : "again, for another";
+        if (x->is_picked || x->is_narrow)
+            wf_notes_late(s->q->values[v].node, how, x->less, x->saved);
+    }
 }
 
-/* Plan the graph as it is now. NULL: the graph tells why. */
-static wf_program *look(const wf_program *p)
+/* What is large, waits over the peak, and is kept all the same. */
+static void tell_kept(const search *s)
 {
-    wf_program *q = calloc(1, sizeof *q);
-    if (!q) {
-        wf_graph_fail(p->g, WF_ENOMEM, "out of memory while compiling");
-        return NULL;
+    for (int v = 0; s->g->notes && v < s->q->n_values; v++) {
+        const use *x = &s->uses[v];
+        const wf_node *n = s->q->values[v].node;
+        bool waits = x->made >= 0 && x->made < s->q->peak && x->next >= 0 && !x->is_busy;
+        if (!waits || n->repeats || wf_waits_narrow(n) || bytes_of(s->q, v) < LARGE) continue;
+        if (!may_repeat(s, v))
+            wf_note(n, "an output waits for its reader, and keeps its bits");
+        else if (!best_chain(s, v).n)
+            wf_note(n, "what it is made of would be kept for it, and is as large");
+        else if (!s->is_tight)
+            wf_note(n, "it is not cheap, and no limit asks for it");
     }
-    *q = (wf_program){.g = p->g, .rt = p->rt, .store = p->store, .look_only = true};
-    if (wf_program_lay_out(q)) return q;
-    wf_graph_fail(p->g, wf_error_status(), "%s", wf_error());
-    free_look(q);
-    return NULL;
 }
 
 /* A round adds a node for each that it repeats, views of it too, and two for what it narrows. */
@@ -352,7 +359,7 @@ static bool make_room(search *s)
 /* One round; false: nothing was found, or the graph has failed. */
 static bool improve(search *s, wf_program *p)
 {
-    s->q = make_room(s) ? look(p) : NULL;
+    s->q = make_room(s) ? wf_program_look(p) : NULL;
     if (!s->q) return false;
     if (!p->plan_bytes_before) p->plan_bytes_before = s->q->stats.plan_bytes;
     s->uses = malloc(((size_t)s->q->n_values + 1) * sizeof *s->uses);
@@ -363,12 +370,17 @@ static bool improve(search *s, wf_program *p)
         find_uses(s);
         found = pick(s);
         apply(s);
+        if (found)
+            tell_picked(s);
+        else
+            tell_kept(s);
     } else {
         wf_graph_fail(s->g, WF_ENOMEM, "out of memory while compiling");
     }
     free(s->uses);
     free(s->index);
-    free_look(s->q);
+    s->q->g = NULL;
+    wf_program_free(s->q);
     return found && s->g->status == WF_OK;
 }
 

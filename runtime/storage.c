@@ -47,6 +47,12 @@ static void narrow_leaf(wf_graph *g, wf_node *x, wf_node *assign, wf_dtype type)
     g->scope = "";
 }
 
+bool wf_waits_narrow(const wf_node *n)
+{
+    bool is_narrow = n->op == &wf_op_cast && wf_is_narrow(n->dtype);
+    return is_narrow && !((const wf_cast_attr *)n->attr)->salt;
+}
+
 static bool store_narrow(wf_graph *g)
 {
     int n;
