@@ -51,7 +51,7 @@ total() { # limit, folders
     echo "$lines of $limit lines: $*"
     ((lines <= limit)) || complain "$*: $lines lines, the budget is $limit"
 }
-total 21388 "${library[@]}"
+total 21400 "${library[@]}"
 total 7500 "${drivers[@]}"
 
 exit $bad

@@ -676,6 +676,29 @@ Test(explain, a_run_that_something_disturbed_does_not_show)
     end(&t);
 }
 
+/* All kernels at 100,000 GFLOP/s, but small ones, which a clock cannot time, at any rate. */
+Test(explain, what_a_kernel_reached_raises_the_roof)
+{
+    told t = compile(wide_layers(), (wf_compile_options){.explain = true}, 1);
+    int64_t now = 0;
+    for (int i = 0; i < t.p->n_steps; i++) {
+        double flops = t.p->steps[i].cost.flops;
+        int64_t ns = flops < 1e7 ? 1 : (int64_t)(flops / 1e5);
+        t.p->steps[i].last = (wf_timing){now, now + ns, ns, flops};
+        now += ns;
+    }
+    wf_program_keep_fastest(t.p);
+    double gflops = 0;
+    char *text = wf_program_explain(t.p, NULL), *at = strstr(text, "the roof is ");
+    cr_assert(at && sscanf(at, "the roof is %lf", &gflops) == 1, "%s", text);
+    cr_expect(gflops > 99e3 && gflops < 101e3, "%.200s", at);
+    free(text);
+    text = wf_program_explain(t.p, &(wf_explain_options){.gflops = 50, .gbs = 10});
+    cr_expect(strstr(text, "the roof is 50.0 GFLOP/s and 10.0 GB/s, as given"), "%s", text);
+    free(text);
+    end(&t);
+}
+
 static void spin(void *ctx, int thread, int64_t lo, int64_t hi)
 {
     volatile double x = 1;
