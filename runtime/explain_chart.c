@@ -1,8 +1,10 @@
 /* Drawings of a program: who has which bytes of the slab at which step, who ran when, and the graph
  * by scopes. */
+#define _GNU_SOURCE
 #include "runtime/explain.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { WIDTH = 1000, HEIGHT = 300, LABEL = 8 /* a letter's width */ };
@@ -69,9 +71,8 @@ static double tick_of(double range)
 static void draw_scale(wf_page *page, int height, double range, double tick, const char *unit)
 {
     double room = 1.5 * LABEL * (double)strlen(unit), y = TOP + height;
-    for (double v = 0; LEFT + v / range * (WIDTH - LEFT) < WIDTH - room; v += tick) {
+    for (double v = 0; LEFT + v / range * (WIDTH - LEFT) < WIDTH - room; v += tick)
         number(page, LEFT + v / range * (WIDTH - LEFT), y + ROW, "middle", "", v);
-    }
     label(page, WIDTH, y + ROW, "end", unit);
 }
 
@@ -143,47 +144,46 @@ void wf_draw_run(wf_page *page, const wf_program *p)
                  "that was work. Point at a box for its name.");
 }
 
-typedef struct scope {
-    const char *path;
-    size_t size;
-} scope;
+typedef struct graph_line {
+    const char *text, *scope;
+    size_t size, scope_size; /* size: 0 once it was told */
+} graph_line;
 
-static size_t line_size(const char *line)
+/* The outermost scope of "%3 = relu %2 : f32[4,8]  # layer/h" is "layer"; 0 bytes: none. */
+static graph_line line_at(const char *text)
 {
-    size_t n = strcspn(line, "\n");
-    return n + (line[n] == '\n');
+    size_t n = strcspn(text, "\n");
+    graph_line l = {text, text, n + (text[n] == '\n'), 0};
+    const char *path = memmem(text, n, "  # ", 4);
+    const char *slash = path ? memchr(path, '/', (size_t)(text + n - path)) : NULL;
+    if (slash) l.scope = path + 4, l.scope_size = (size_t)(slash - l.scope);
+    return l;
 }
 
-/* "%3 = relu %2 : f32[4,8]  # layer/h" -> the outermost scope, "layer"; of 0 bytes if there is
- * none. */
-static scope scope_of(const char *line)
+static void draw_scope(wf_page *page, graph_line *from, const graph_line *end)
 {
-    const char *end = line + line_size(line), *path = strstr(line, "  # ");
-    const char *slash = path && path < end ? memchr(path, '/', (size_t)(end - path)) : NULL;
-    return slash ? (scope){path + 4, (size_t)(slash - path - 4)} : (scope){line, 0};
-}
-
-static bool is_in(const char *line, scope s)
-{
-    scope its = scope_of(line);
-    return its.size == s.size && !memcmp(its.path, s.path, s.size);
+    const size_t n = from->scope_size;
+    wf_text_add(&page->t, "<details><summary>");
+    wf_page_escape(page, n ? from->scope : "outside all scopes", n ? n : 18);
+    wf_text_add(&page->t, "</summary><pre>");
+    for (graph_line *l = from; l < end; l++) {
+        if (l->scope_size != n || memcmp(l->scope, from->scope, n) != 0) continue;
+        wf_page_escape(page, l->text, l->size);
+        l->size = 0;
+    }
+    wf_text_add(&page->t, "</pre></details>\n");
 }
 
 /* A scope may come several times in the order of the lines; here each comes once. */
 void wf_draw_graph(wf_page *page, const char *title, const char *text)
 {
+    size_t n = 0;
+    for (const char *c = text; *c; c++) n += *c == '\n';
+    graph_line *lines = calloc(n + 1, sizeof *lines), *end = lines;
+    for (; lines && *text; text += end++->size) *end = line_at(text);
     wf_text_add(&page->t, "<details><summary>%s</summary>\n", title);
-    for (const char *first = text; *first; first += line_size(first)) {
-        scope s = scope_of(first);
-        const char *line = text;
-        while (!is_in(line, s)) line += line_size(line);
-        if (line != first) continue; /* it was told with that one */
-        wf_text_add(&page->t, "<details><summary>");
-        wf_page_escape(page, s.size ? s.path : "outside all scopes", s.size ? s.size : 18);
-        wf_text_add(&page->t, "</summary><pre>");
-        for (; *line; line += line_size(line))
-            if (is_in(line, s)) wf_page_escape(page, line, line_size(line));
-        wf_text_add(&page->t, "</pre></details>\n");
-    }
+    for (graph_line *l = lines; l < end; l++)
+        if (l->size) draw_scope(page, l, end);
     wf_text_add(&page->t, "</details>\n");
+    free(lines);
 }
