@@ -202,8 +202,8 @@ wf_status wf_store_put(wf_store *s, const char *name, wf_dtype dtype, wf_shape s
 
 wf_status wf_store_lend(wf_store *s, const char *name, wf_dtype dtype, wf_shape shape, void *data)
 {
-    assert(wf_store_find(s, name) < 0);
-    return require(s, name, dtype, shape, data);
+    if (wf_store_find(s, name) < 0) return require(s, name, dtype, shape, data);
+    return wf_error_set(WF_EMODEL, "%.100s: the store has this tensor", name);
 }
 
 void *wf_store_data(const wf_store *s, const char *name, wf_dtype *dtype, wf_shape *shape)

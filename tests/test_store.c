@@ -554,6 +554,7 @@ Test(store, what_is_lent_is_saved_from_where_it_lies)
     wf_store *s = wf_store_new(7), *back = wf_store_new(0);
     cr_assert_eq(wf_store_lend(s, "w", WF_F32, shape, data), WF_OK, "%s", wf_error());
     cr_expect_eq(wf_store_lend(s, "", WF_F32, shape, data), WF_EMODEL);
+    cr_expect_eq(wf_store_lend(s, "w", WF_F32, shape, data), WF_EMODEL);
     cr_expect_eq(wf_store_data(s, "w", NULL, NULL), data);
     data[5] = 50;
     cr_assert_eq(wf_store_save(s, in_folder("lent.st"), NULL), WF_OK, "%s", wf_error());
